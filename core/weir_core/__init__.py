@@ -1,0 +1,1 @@
+"""The vocabulary every room of Weir shares, without I/O."""

@@ -1,0 +1,1 @@
+"""The event path: from one durable append in the proxy to whoever reads the log."""

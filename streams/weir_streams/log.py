@@ -1,0 +1,61 @@
+"""``EventLog``: what consumers may rely on, whether the log is Kafka or the spools themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Partition(NamedTuple):
+    """A sequence of records in order. ``name`` is a spool id (embedded) or a number (Kafka)."""
+
+    topic: str
+    name: str
+
+
+class LogRecord(NamedTuple):
+    """One event. Offsets grow within a partition but may have gaps."""
+
+    partition: Partition
+    offset: int
+    key: bytes
+    value: bytes
+
+
+class Consumer(Protocol):
+    """One member of a group, reading one or more topics.
+
+    Delivery is at least once: after a crash or a hand-over, records behind the last commit come again.
+    """
+
+    async def poll(self, max_records: int, timeout_s: float) -> Sequence[LogRecord]:
+        """Return the next records, in order within each partition; wait up to ``timeout_s`` for the first.
+
+        Raises:
+            LogUnavailableError: Retryable; the log cannot be read now.
+        """
+        ...
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Durably store, per partition, the offset of the next record to read (last finished + 1)."""
+        ...
+
+    async def lag(self) -> Mapping[Partition, int]:
+        """Records between the committed offset and the end, per partition."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the group. Commits nothing by itself."""
+        ...
+
+
+class EventLog(Protocol):
+    """Where events go and come from."""
+
+    async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
+        """Join ``group``. A new group starts at the earliest record that is still kept."""
+        ...
+
+    async def close(self) -> None:
+        """Release what the log itself holds; consumers are closed by their owners first."""
+        ...
