@@ -1,0 +1,115 @@
+"""Answers on their way to the client: a whole body in one piece, refusals, and what plugins answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from weir_proxy.asgi import Send
+from weir_proxy.call import Call
+from weir_proxy.errors import PluginAnswerError, RefusalError
+from weir_proxy.exchange import begin_attempt, note_answer, note_end
+from weir_proxy.gateway import Gateway
+from weir_proxy.headers import client_headers, encode_headers
+from weir_proxy.upstream import UpstreamAnswer, decoded
+from weir_sdk import Headers, Response
+
+
+async def answer_whole(gateway: Gateway, call: Call, send: Send) -> None:
+    """Exchange one request for one whole answer, run the response hooks, record, release."""
+    request = begin_attempt(call, gateway.spool)
+    began = time.perf_counter()
+    try:
+        answer = await gateway.upstream.send(request)
+    finally:
+        note_end(call, began)
+    note_answer(call, answer.status, answer.headers)
+    await finish_whole(gateway, call, answer, send)
+
+
+async def finish_whole(gateway: Gateway, call: Call, answer: UpstreamAnswer, send: Send) -> None:
+    """What happens to an answer that is here in full: usage first, then plugins, then the record."""
+    encoding = next(
+        (value.lower() for name, value in answer.headers if name.lower() == "content-encoding"), ""
+    )
+    plain = decoded(answer.body, encoding)
+    _read_answer(call, answer, plain)
+    status, headers, body = answer.status, client_headers(answer.headers), answer.body
+    if call.served.response and plain is not None and not call.client_gone:
+        status, headers, body = await _run_response_hooks(gateway, call, answer, headers, plain)
+    call.outcome = "served" if answer.status < 400 else "upstream_error"
+    if call.client_gone:
+        call.outcome = "client_aborted"
+    await release(gateway, call, status, headers, body, send)
+
+
+def _read_answer(call: Call, answer: UpstreamAnswer, plain: bytes | None) -> None:
+    call.received_chars = len(plain if plain is not None else answer.body)
+    if call.operation is not None and plain is not None and answer.status < 400:
+        call.answer = call.operation.read_answer(plain)
+
+
+async def _run_response_hooks(
+    gateway: Gateway, call: Call, answer: UpstreamAnswer, headers: list[tuple[str, str]], plain: bytes
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Show the plugins a decoded answer and merge what they changed; untouched answers stay as they came."""
+    shown = Headers.from_pairs(item for item in headers if item[0] != "content-encoding")
+    before = Response(status_code=answer.status, headers=shown, body=plain, request_id=call.request_id)
+    after = await gateway.hooks.response(call, before)
+    body = answer.body
+    if after.body != plain:
+        body = after.body
+        headers = [item for item in headers if item[0] != "content-encoding"]
+    return after.status_code or answer.status, merge_headers(headers, shown, after.headers), body
+
+
+def merge_headers(headers: list[tuple[str, str]], shown: Headers, changed: Headers) -> list[tuple[str, str]]:
+    """Overwrite by name what a plugin changed; repeats that it did not name survive."""
+    if changed == shown:
+        return headers
+    overwritten = {name.lower(): value for name, value in changed.items() if shown.get(name) != value}
+    removed = {name.lower() for name in shown if name not in changed}
+    kept = [item for item in headers if item[0] not in overwritten and item[0] not in removed]
+    return kept + list(overwritten.items())
+
+
+async def release(
+    gateway: Gateway, call: Call, status: int, headers: Iterable[tuple[str, str]], body: bytes, send: Send
+) -> None:
+    """Record the call, then send the whole answer; nothing of it leaves before the record is durable."""
+    call.status = status
+    call.response_body = body
+    call.response_bytes = len(body)
+    await gateway.recorder.record(call)
+    complete = [*headers, *own_headers(call), ("content-length", str(len(body)))]
+    await send({"type": "http.response.start", "status": status, "headers": encode_headers(complete)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def own_headers(call: Call) -> list[tuple[str, str]]:
+    """What the gateway adds to every answer."""
+    headers = [("x-request-id", call.request_id)]
+    if call.served.vendor.name == "anthropic":
+        headers.append(("request-id", call.request_id))
+    headers.extend(call.shown_headers.items())
+    return headers
+
+
+async def refuse(gateway: Gateway, call: Call, refusal: RefusalError, send: Send) -> None:
+    """Answer with the gateway's own error in the vendor's shape."""
+    call.outcome = refusal.outcome
+    call.blocked_by = refusal.blocked_by
+    body = call.served.vendor.error(refusal.status, refusal.code, refusal.message, call.request_id)
+    headers = [("content-type", "application/json"), *refusal.headers]
+    await release(gateway, call, refusal.status, headers, body, send)
+
+
+async def answer_for_plugin(gateway: Gateway, call: Call, answer: PluginAnswerError, send: Send) -> None:
+    """Answer with what a plugin said: served when it is a success, blocked otherwise."""
+    call.outcome = "served" if 200 <= answer.status < 300 else "blocked"
+    call.blocked_by = None if call.outcome == "served" else answer.plugin
+    headers = dict(answer.headers)
+    headers.setdefault("content-type", "application/json")
+    dropped = ("content-length", "connection", "transfer-encoding", "x-request-id")
+    kept = [(name, value) for name, value in headers.items() if name not in dropped]
+    await release(gateway, call, answer.status, kept, answer.body, send)

@@ -1,0 +1,96 @@
+"""The worker's ASGI application: sorts requests into model calls, management and health."""
+
+from __future__ import annotations
+
+import structlog
+from weir_core.vendors import get_vendor
+from weir_streams.errors import SpoolFullError, SpoolWriteError, TooManyInFlightError
+
+from weir_core.ids import new_id
+from weir_proxy.asgi import Endpoint, Message, Receive, Scope, Send
+from weir_proxy.gateway import Gateway
+from weir_proxy.pipeline import serve_call
+from weir_proxy.plain import send_bytes, send_problem
+from weir_proxy.routes import match_llm
+
+_log = structlog.get_logger("weir.proxy")
+
+_MANAGEMENT_PREFIXES = ("/api/", "/openapi.json", "/docs")
+
+
+class ProxyApp:
+    """Raw ASGI: no framework and no middleware between the socket and the pipeline.
+
+    Args:
+        gateway: What the calls share.
+        management: Takes everything under ``/api/`` that is no model call.
+        endpoints: Exact path to endpoint (health, readiness, metrics).
+    """
+
+    def __init__(self, gateway: Gateway, management: Endpoint, endpoints: dict[str, Endpoint]) -> None:
+        self._gateway = gateway
+        self._management = management
+        self._endpoints = endpoints
+        self._openai = get_vendor("openai")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        raw_path: str = scope["raw_path"].decode("ascii")
+        route = match_llm(raw_path)
+        if route is not None:
+            configuration = self._gateway.configuration
+            served = configuration.find(route.slug, route.llm_id)
+            if served is None:
+                await self._unknown_llm(send, route.slug or str(route.llm_id))
+                return
+            started = _Started(send)
+            try:
+                await serve_call(self._gateway, configuration, served, route, scope, receive, started)
+            except (SpoolFullError, TooManyInFlightError) as error:
+                self._gateway.metrics.refused_without_event("spool_full")
+                await self._unavailable(started, served.vendor.name, str(error))
+            except SpoolWriteError as error:
+                _log.error("a call could not be recorded and was cut off", error=str(error))
+                await self._cut_off(started, scope, served.vendor.name, str(error))
+            return
+        endpoint = self._endpoints.get(raw_path)
+        if endpoint is not None:
+            await endpoint(scope, receive, send)
+        elif raw_path.startswith(_MANAGEMENT_PREFIXES):
+            await self._management(scope, receive, send)
+        else:
+            await send_problem(
+                send, 404, f"There is nothing at {raw_path}. Model calls go to /llm/call/<slug>/..."
+            )
+
+    async def _unknown_llm(self, send: Send, name: str) -> None:
+        request_id = new_id()
+        body = self._openai.error(404, "llm_not_found", f"There is no LLM {name!r} here.", request_id)
+        await send_bytes(send, 404, body, "application/json", (("x-request-id", request_id),))
+
+    async def _unavailable(self, send: Send, vendor: str, message: str) -> None:
+        request_id = new_id()
+        body = get_vendor(vendor).error(503, "spool_full", message, request_id)
+        headers = (("x-request-id", request_id), ("retry-after", "1"))
+        await send_bytes(send, 503, body, "application/json", headers)
+
+    async def _cut_off(self, started: _Started, scope: Scope, vendor: str, message: str) -> None:
+        """Never let an answer look complete that was not recorded."""
+        if started.begun:
+            scope["weir.connection"].transport.abort()
+        else:
+            await self._unavailable(started, vendor, message)
+
+
+class _Started:
+    """A send that remembers whether the answer has begun."""
+
+    __slots__ = ("_send", "begun")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)

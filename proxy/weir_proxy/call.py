@@ -1,0 +1,100 @@
+"""The state of one call, from its route to its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from weir_core.vendors import Operation
+from weir_core.vendors.body import RequestFields
+from weir_host.calls import CallInfo
+
+from weir_core.objects import App
+from weir_core.usage import NO_USAGE, Answer, Usage
+from weir_proxy.configuration import Configuration, ServedLlm
+from weir_proxy.headers import RequestHeaders
+from weir_proxy.protocol import GatewayProtocol
+from weir_proxy.routes import Mode
+from weir_proxy.trace import Trace
+from weir_sdk import Request
+from weir_streams.events import Attempt, Outcome
+
+if TYPE_CHECKING:
+    from weir_streams.inflight import Slot
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who calls, once that is known."""
+
+    app: App
+    credential_id: int | None = None
+    user_id: str | None = None
+    claims: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call. The first block is known when it is routed; the rest is filled in on the way.
+
+    ``method``, ``path`` and ``query`` are as the client sent them, or as a plugin changed them.
+    """
+
+    configuration: Configuration
+    served: ServedLlm
+    connection: GatewayProtocol
+    slot: Slot
+    info: CallInfo
+    trace: Trace
+    client_request_id: str | None
+    started_us: int
+    started: float
+    mode: Mode
+    method: str
+    path: str
+    query: str
+    native_path: str
+    headers: RequestHeaders
+
+    operation: Operation | None = None
+    body: bytes = b""
+    fields: RequestFields | None = None
+    hook_request: Request | None = None
+    changed_headers: dict[str, str | None] = field(default_factory=dict)
+    shown_headers: dict[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
+    model: str | None = None
+    plugin_ms: dict[str, float] = field(default_factory=dict)
+
+    upstream_body: bytes = b""
+    hides_usage_chunk: bool = False
+    attempts: list[Attempt] = field(default_factory=list)
+    sent_upstream: bool = False
+    upstream_ms: float | None = None
+    first_byte_ms: float | None = None
+    answer: Answer | None = None
+    received_chars: int = 0
+
+    status: int = 0
+    outcome: Outcome = "gateway_error"
+    blocked_by: str | None = None
+    response_body: bytes = b""
+    response_bytes: int = 0
+    chunk_count: int = 0
+    usage: Usage = NO_USAGE
+    recorded: bool = False
+
+    @property
+    def request_id(self) -> str:
+        """The one id that every hook, the client and all events see."""
+        return self.info.request_id
+
+    @property
+    def streams(self) -> bool:
+        """Whether the client asked for server-sent events."""
+        return self.fields is not None and self.fields.stream
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether the client has hung up."""
+        return self.connection.client_gone

@@ -1,0 +1,175 @@
+"""A call's event family: built once, when everything about it is known."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from weir_core.clock import rfc3339
+from weir_proxy.call import Call
+from weir_proxy.settlement import Settlement
+from weir_streams.events import Analytics, BudgetUsage, Event, Latency, ProxyLog
+
+_WITHOUT_ANALYTICS = frozenset(("denied", "blocked"))
+
+
+class CapturedBody(NamedTuple):
+    """A body as an event carries it; ``encoding`` is ``base64`` where it is not UTF-8."""
+
+    text: str | None
+    encoding: str | None = None
+    truncated: bool = False
+    sha256: str | None = None
+
+
+_NOTHING = CapturedBody(None)
+
+
+def build_family(call: Call, settlement: Settlement, total_ms: float, capture_limit: int) -> list[Event]:
+    """The events that the call leaves, by the rules of docs/events.md.
+
+    A proxy log always; analytics unless the call was denied or blocked; budget usage when a metered
+    request may have reached an upstream.
+    """
+    identity = _identity(call)
+    family: list[Event] = [_proxy_log(call, identity, total_ms, capture_limit)]
+    attempted = bool(call.attempts)
+    if attempted or call.outcome not in _WITHOUT_ANALYTICS:
+        family.append(_analytics(call, identity, settlement))
+    if attempted and call.operation is not None and call.operation.metered:
+        family.append(_budget_usage(call, identity, settlement))
+    return family
+
+
+def _identity(call: Call) -> dict[str, Any]:
+    caller = call.caller
+    llm = call.served.llm
+    return {
+        "request_id": call.info.request_id,
+        "client_request_id": call.client_request_id,
+        "trace_id": call.trace.trace_id,
+        "timestamp": rfc3339(call.started_us),
+        "edge_id": call.slot.edge_id,
+        "edge_namespace": call.slot.edge_namespace,
+        "app_id": caller.app.id if caller is not None else None,
+        "user_id": caller.user_id if caller is not None else None,
+        "credential_id": caller.credential_id if caller is not None else None,
+        "llm_id": llm.id,
+        "llm_slug": llm.slug,
+        "vendor": llm.vendor,
+    }
+
+
+def _proxy_log(call: Call, identity: dict[str, Any], total_ms: float, capture_limit: int) -> ProxyLog:
+    known = call.caller is not None
+    request = capture(call.upstream_body or call.body, capture_limit) if known else _NOTHING
+    response = capture(call.response_body, capture_limit) if known else _NOTHING
+    return ProxyLog(
+        **identity,
+        event_id=call.slot.proxy_log_id,
+        model_name=call.model,
+        method=call.method,
+        path=call.path,
+        response_code=call.status,
+        outcome=call.outcome,
+        blocked_by=call.blocked_by,
+        stream=call.streams,
+        chunk_count=call.chunk_count,
+        latency_ms=Latency(
+            total=total_ms, upstream=call.upstream_ms, first_byte=call.first_byte_ms, plugins=call.plugin_ms
+        ),
+        request_bytes=len(call.body),
+        response_bytes=call.response_bytes,
+        request_body=request.text,
+        request_body_encoding=request.encoding,
+        request_body_truncated=request.truncated,
+        request_body_sha256=request.sha256,
+        response_body=response.text,
+        response_body_encoding=response.encoding,
+        response_body_truncated=response.truncated,
+        response_body_sha256=response.sha256,
+        attempts=call.attempts,
+        metadata=call.info.metadata,
+    )
+
+
+def _analytics(call: Call, identity: dict[str, Any], settlement: Settlement) -> Analytics:
+    usage, answer = settlement.usage, call.answer
+    return Analytics(
+        **identity,
+        event_id=call.slot.analytics_id,
+        model_name=(answer.model if answer is not None else None) or call.model,
+        prompt_tokens=usage.prompt_tokens,
+        response_tokens=usage.response_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        total_tokens=usage.total_tokens,
+        usage_source=usage.source,
+        cost=settlement.cost,
+        price_version=settlement.price_version,
+        choices=answer.choices if answer is not None else 0,
+        tool_calls=answer.tool_calls if answer is not None else 0,
+        finish_reasons=list(answer.finish_reasons) if answer is not None else [],
+        attempts=call.attempts,
+    )
+
+
+def _budget_usage(call: Call, identity: dict[str, Any], settlement: Settlement) -> BudgetUsage:
+    period = month_of(identity["timestamp"][:7])
+    return BudgetUsage(
+        **identity,
+        event_id=call.slot.budget_usage_id,
+        tokens_used=settlement.usage.total_tokens,
+        prompt_tokens=settlement.usage.prompt_tokens,
+        response_tokens=settlement.usage.response_tokens,
+        cost=settlement.cost,
+        period_id=period[0],
+        period_start=period[1],
+        period_end=period[2],
+    )
+
+
+@lru_cache(maxsize=4)
+def month_of(year_month: str) -> tuple[str, str, str]:
+    """A calendar month in UTC as (id, first moment, first moment of the next): ``2026-11``."""
+    year, month = int(year_month[:4]), int(year_month[5:7])
+    after = f"{year + month // 12:04d}-{month % 12 + 1:02d}"
+    return year_month, f"{year_month}-01T00:00:00.000000Z", f"{after}-01T00:00:00.000000Z"
+
+
+def capture(body: bytes, limit: int) -> CapturedBody:
+    """A body for an event, at most ``limit`` bytes once it is encoded as JSON.
+
+    What had to be cut is marked, and the SHA-256 of the whole is kept beside it.
+    """
+    if not body:
+        return _NOTHING
+    try:
+        text, encoding = body.decode("utf-8"), None
+    except UnicodeDecodeError:
+        text, encoding = base64.b64encode(body[: limit + 3]).decode(), "base64"
+    # One character can take six bytes as JSON (\u0000), so short bodies need no measuring.
+    if len(body) * 6 <= limit or _encoded_size(text) <= limit:
+        return CapturedBody(text, encoding)
+    return CapturedBody(_cut(text, limit), encoding, truncated=True, sha256=hashlib.sha256(body).hexdigest())
+
+
+def _encoded_size(text: str) -> int:
+    return len(msgspec.json.encode(text)) - 2
+
+
+def _cut(text: str, limit: int) -> str:
+    """The longest prefix that fits, found by halving; a multiple of four keeps base64 whole."""
+    low, high = 0, min(len(text), limit)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _encoded_size(text[:middle]) <= limit:
+            low = middle
+        else:
+            high = middle - 1
+    return text[: low - low % 4]

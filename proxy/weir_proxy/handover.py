@@ -1,0 +1,70 @@
+"""Management requests arrive on the workers' port and are handed to control over its unix socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+
+from weir_proxy.asgi import Receive, Scope, Send
+from weir_proxy.headers import encode_headers
+from weir_proxy.plain import send_problem
+
+_MAX_BODY_BYTES = 1024 * 1024
+_TIMEOUT_S = 60.0
+_NOT_HANDED_OVER = frozenset(
+    (b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"expect")
+)
+_NOT_RETURNED = frozenset(("connection", "keep-alive", "transfer-encoding", "date", "server"))
+
+
+class Handover:
+    """The worker's line to control."""
+
+    def __init__(self, control_socket: str) -> None:
+        transport = httpx2.AsyncHTTPTransport(uds=control_socket)
+        self._client = httpx2.AsyncClient(transport=transport, timeout=_TIMEOUT_S, base_url="http://control")
+
+    async def close(self) -> None:
+        """Close the line."""
+        await self._client.aclose()
+
+    async def report(self, status: dict[str, Any]) -> None:
+        """Tell control what this worker has applied.
+
+        Raises:
+            httpx2.HTTPError: Control is away; the next report says it again.
+        """
+        answer = await self._client.post("/internal/status", json=status)
+        answer.raise_for_status()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on and its answer back."""
+        body = await _read(receive)
+        if body is None:
+            await send_problem(send, 413, f"The body is larger than {_MAX_BODY_BYTES} bytes.")
+            return
+        query = scope["query_string"].decode("latin-1")
+        url = scope["raw_path"].decode("ascii") + (f"?{query}" if query else "")
+        headers = [item for item in scope["headers"] if item[0] not in _NOT_HANDED_OVER]
+        try:
+            answer = await self._client.request(scope["method"], url, headers=headers, content=body)
+        except httpx2.HTTPError:
+            await send_problem(send, 503, "The management plane is not available. Try again shortly.")
+            return
+        kept = [item for item in answer.headers.multi_items() if item[0].lower() not in _NOT_RETURNED]
+        await send(
+            {"type": "http.response.start", "status": answer.status_code, "headers": encode_headers(kept)}
+        )
+        await send({"type": "http.response.body", "body": answer.content})
+
+
+async def _read(receive: Receive) -> bytes | None:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > _MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body", False):
+            return body

@@ -1,0 +1,78 @@
+"""``/health``, ``/ready`` and ``/metrics`` of a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector  # type: ignore[import-untyped, unused-ignore]
+from weir_host.host import PluginHost
+
+from weir_proxy.asgi import Receive, Scope, Send
+from weir_proxy.gateway import Gateway
+from weir_proxy.plain import send_bytes, send_json
+
+
+async def health(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """200 as long as the process can answer at all."""
+    await send_json(send, 200, {"status": "ok"})
+
+
+class Readiness:
+    """200 when a configuration is loaded, the spool can be written, and every required plugin runs."""
+
+    def __init__(self, gateway: Gateway, host: PluginHost, stopping: Callable[[], bool]) -> None:
+        self._gateway = gateway
+        self._host = host
+        self._stopping = stopping
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer 200, or 503 with the reasons; plugin states are in the body either way."""
+        reasons = self._reasons()
+        document: dict[str, Any] = {
+            "status": "ready" if not reasons else "not ready",
+            "reasons": reasons,
+            "revision": self._gateway.configuration.snapshot.revision,
+            "plugins": [
+                {"id": plugin_id, "state": state.state, "reason": state.reason}
+                for plugin_id, state in sorted(self._host.states().items())
+            ],
+        }
+        await send_json(send, 200 if not reasons else 503, document)
+
+    def _reasons(self) -> list[str]:
+        snapshot = self._gateway.configuration.snapshot
+        reasons = []
+        if self._stopping():
+            reasons.append("stopping")
+        if snapshot.revision == 0:
+            reasons.append("no configuration loaded yet")
+        if not self._gateway.spool.healthy:
+            reasons.append(f"the spool cannot be written: {self._gateway.spool.reason}")
+        states = self._host.states()
+        for plugin in snapshot.plugins.values():
+            state = states.get(plugin.id)
+            if (
+                plugin.required_for_ready
+                and plugin.is_active
+                and (state is None or state.state not in ("ready", "degraded"))
+            ):
+                reasons.append(f"plugin {plugin.name} is {state.state if state else 'not started'}")
+        return reasons
+
+
+class MetricsEndpoint:
+    """Prometheus text; of all processes when ``PROMETHEUS_MULTIPROC_DIR`` is set, of this one otherwise."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Collect and answer."""
+        registry = self._registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+        await send_bytes(send, 200, generate_latest(registry), CONTENT_TYPE_LATEST)

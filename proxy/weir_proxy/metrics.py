@@ -1,0 +1,78 @@
+"""What a proxy worker counts. Names are documented in docs/metrics.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from weir_host.errors import PluginError
+
+if TYPE_CHECKING:
+    from weir_proxy.call import Call
+    from weir_proxy.configuration import HookPoint
+
+_log = structlog.get_logger("weir.proxy")
+_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """Counters of one worker; prometheus-client adds them up across workers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "weir_requests_total", "Calls by LLM and outcome.", ["llm", "outcome"], registry=registry
+        )
+        self._seconds = Histogram(
+            "weir_request_seconds",
+            "Time from a call's headers to its record.",
+            ["llm"],
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._plugin_failures = Counter(
+            "weir_plugin_failures_total", "Failed hook calls.", ["plugin", "reason"], registry=registry
+        )
+        self._unrecorded = Counter(
+            "weir_unrecorded_refusals_total",
+            "Refusals that leave no event, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._in_flight = Gauge(
+            "weir_requests_in_flight",
+            "Calls admitted and not yet recorded.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def recorded(self, call: Call, seconds: float) -> None:
+        """One call became events."""
+        key = (call.served.llm.slug, call.outcome)
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = (self._requests.labels(*key), self._seconds.labels(key[0]))
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def refused_without_event(self, reason: str) -> None:
+        """A refusal that the contract exempts from leaving events: ``spool_full`` or ``anonymous``."""
+        self._unrecorded.labels(reason).inc()
+
+    def in_flight(self, count: int) -> None:
+        """How many slots of the in-flight table are taken now."""
+        self._in_flight.set(count)
+
+    def plugin_failed(self, call: Call, point: HookPoint, error: PluginError) -> None:
+        """A hook failed; its policy decides what that means for the call."""
+        reason = type(error).__name__
+        self._plugin_failures.labels(point.plugin, reason).inc()
+        _log.warning(
+            "plugin call failed",
+            plugin=point.plugin,
+            policy="fail_closed" if point.fail_closed else "fail_open",
+            reason=reason,
+            error=str(error),
+            request_id=call.request_id,
+        )

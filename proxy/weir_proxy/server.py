@@ -1,0 +1,188 @@
+"""A proxy worker: its parts wired, its configuration followed, its listener served until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx2
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+from weir_host.host import PluginHost
+from weir_streams.config_feed import ConfigFeed
+from weir_streams.spool import Spool
+
+from weir_core.clock import Clock
+from weir_core.snapshot import Snapshot
+from weir_proxy.app import ProxyApp
+from weir_proxy.asgi import Endpoint
+from weir_proxy.configuration import Configuration
+from weir_proxy.gateway import Gateway
+from weir_proxy.handover import Handover
+from weir_proxy.health import MetricsEndpoint, Readiness, health
+from weir_proxy.hooks import HookPipeline
+from weir_proxy.metrics import Metrics
+from weir_proxy.protocol import make_protocol
+from weir_proxy.recorder import Recorder
+from weir_proxy.upstream import Upstream
+
+_log = structlog.get_logger("weir.proxy")
+_REPORT_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """What an admin sets; seconds and bytes."""
+
+    worker: str
+    edge_id: str
+    edge_namespace: str
+    control_socket: str
+    max_request_bytes: int = 32 * 1024 * 1024
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    shutdown_grace_s: float = 30.0
+    capture_bytes: int = 256 * 1024
+    sync_always: bool = False
+    anonymous_events_per_second: int = 100
+    expose_metrics: bool = True
+
+
+class ProxyWorker:
+    """One worker process's data plane.
+
+    The caller opens and closes ``spool`` and ``host``; the worker owns the upstream pool and the line to
+    control.
+    """
+
+    def __init__(
+        self,
+        options: ProxyOptions,
+        *,
+        spool: Spool,
+        host: PluginHost,
+        feed: ConfigFeed,
+        clock: Clock,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._options = options
+        self._spool = spool
+        self._host = host
+        self._feed = feed
+        self._clock = clock
+        self._registry = registry
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin to stop: no new connections, calls in flight finish within the grace."""
+        self._stop.set()
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve ``listener`` until ``stop`` is called and every call has been recorded."""
+        gateway = self._open_gateway()
+        handover = Handover(self._options.control_socket)
+        server = _Server(self._uvicorn_config(self._app(gateway, handover)))
+        followers = [
+            asyncio.create_task(self._follow_configuration(gateway)),
+            asyncio.create_task(self._report_status(gateway, handover)),
+        ]
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            server.should_exit = True
+            await serving
+        finally:
+            for task in (*followers, stopping):
+                task.cancel()
+            await asyncio.gather(*followers, stopping, return_exceptions=True)
+            await handover.close()
+            await gateway.upstream.close()
+
+    def _open_gateway(self) -> Gateway:
+        options, metrics = self._options, Metrics(self._registry)
+        snapshot = self._feed.current(options.edge_namespace) or Snapshot(0)
+        return Gateway(
+            configuration=Configuration(snapshot),
+            spool=self._spool,
+            upstream=Upstream.open(),
+            hooks=HookPipeline(self._host, metrics.plugin_failed),
+            recorder=Recorder(
+                self._spool,
+                metrics,
+                capture_limit=options.capture_bytes,
+                sync_always=options.sync_always,
+                anonymous_per_second=options.anonymous_events_per_second,
+            ),
+            metrics=metrics,
+            clock=self._clock,
+            max_request_bytes=options.max_request_bytes,
+            capture_limit=options.capture_bytes,
+        )
+
+    def _app(self, gateway: Gateway, handover: Handover) -> ProxyApp:
+        endpoints: dict[str, Endpoint] = {
+            "/health": health,
+            "/ready": Readiness(gateway, self._host, self._stop.is_set),
+        }
+        if self._options.expose_metrics:
+            endpoints["/metrics"] = MetricsEndpoint(self._registry)
+        return ProxyApp(gateway, handover, endpoints)
+
+    def _uvicorn_config(self, app: ProxyApp) -> uvicorn.Config:
+        return uvicorn.Config(
+            app,  # type: ignore[arg-type]  # raw ASGI with a typed scope
+            loop="none",
+            http=make_protocol(self._options.header_timeout_s, self._options.body_timeout_s),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(self._options.shutdown_grace_s),
+        )
+
+    async def _follow_configuration(self, gateway: Gateway) -> None:
+        """Apply each newer revision: plugins first, for a moment, then one swap of the reference."""
+        await self._host.apply(gateway.configuration.snapshot)
+        while True:
+            snapshot = await self._feed.wait_newer(
+                gateway.configuration.snapshot.revision, self._options.edge_namespace
+            )
+            await self._host.apply(snapshot)
+            gateway.configuration = Configuration(snapshot, gateway.configuration)
+            _log.info("configuration applied", revision=snapshot.revision)
+
+    async def _report_status(self, gateway: Gateway, handover: Handover) -> None:
+        """Tell control each second what is applied and how the plugins are."""
+        while True:
+            status = {
+                "worker": self._options.worker,
+                "role": "proxy",
+                "pid": os.getpid(),
+                "edge_id": self._options.edge_id,
+                "namespace": self._options.edge_namespace,
+                "revision": gateway.configuration.snapshot.revision,
+                "plugins": {
+                    str(plugin_id): {"state": state.state, "reason": state.reason}
+                    for plugin_id, state in self._host.states().items()
+                },
+            }
+            with contextlib.suppress(httpx2.HTTPError):
+                await handover.report(status)
+            await asyncio.sleep(_REPORT_INTERVAL_S)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the role decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

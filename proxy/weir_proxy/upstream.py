@@ -1,0 +1,161 @@
+"""The seam to the HTTP client: the only module that knows pyreqwest."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import NamedTuple
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import (
+    BuilderError,
+    ConnectError,
+    ConnectTimeoutError,
+    PyreqwestError,
+    RequestTimeoutError,
+)
+from pyreqwest.request import RequestBuilder
+from pyreqwest.response import Response
+
+from weir_proxy.errors import (
+    UpstreamBrokenError,
+    UpstreamError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
+
+_CONNECT_TIMEOUT = timedelta(seconds=5)
+_SILENCE_TIMEOUT = timedelta(seconds=60)
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+Headers = Sequence[tuple[str, str]]
+
+
+class UpstreamRequest(NamedTuple):
+    """What goes out, complete. ``timeout`` bounds the whole exchange."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+    timeout: timedelta
+
+
+class UpstreamAnswer(NamedTuple):
+    """A whole answer; the body as it came, still encoded if it was."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class UpstreamStream(NamedTuple):
+    """An answer whose body comes in pieces."""
+
+    status: int
+    headers: Headers
+    read: Callable[[], AsyncIterator[bytes]]
+
+
+class Upstream:
+    """A connection pool to every upstream, one per worker."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    def open(cls) -> Upstream:
+        """Build the pool: no decompression, no redirects, bytes as they come."""
+        builder = (
+            ClientBuilder()
+            .connect_timeout(_CONNECT_TIMEOUT)
+            .read_timeout(_SILENCE_TIMEOUT)
+            .gzip(False)
+            .brotli(False)
+            .zstd(False)
+            .deflate(False)
+            .follow_redirects(False)
+            .user_agent("weir")
+        )
+        return cls(builder.build())
+
+    async def close(self) -> None:
+        """Close every connection; calls still running fail."""
+        await self._client.close()
+
+    async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
+        """Exchange one request for its whole answer.
+
+        Raises:
+            UpstreamError: Unreachable, too slow, or broken off.
+        """
+        try:
+            answer = await self._build(request).build().send()
+            body = (await answer.bytes()).to_bytes()
+        except PyreqwestError as error:
+            raise _translate(error, request) from error
+        return UpstreamAnswer(answer.status, list(answer.headers.items()), body)
+
+    @asynccontextmanager
+    async def stream(self, request: UpstreamRequest) -> AsyncIterator[UpstreamStream]:
+        """Open an exchange whose answer is read in pieces; leaving it early closes its connection.
+
+        Raises:
+            UpstreamError: As ``send``; also while reading.
+        """
+        exchange = self._build(request).streamed_read_buffer_limit(0).build_streamed()
+        try:
+            answer = await exchange.__aenter__()
+        except PyreqwestError as error:
+            raise _translate(error, request) from error
+        try:
+            yield UpstreamStream(
+                answer.status, list(answer.headers.items()), lambda: _chunks(answer, request)
+            )
+        finally:
+            await exchange.__aexit__(None, None, None)
+
+    def _build(self, request: UpstreamRequest) -> RequestBuilder:
+        builder = (
+            self._client.request(request.method, request.url)
+            .headers(request.headers)
+            .timeout(request.timeout)
+        )
+        return builder.body_bytes(request.body) if request.body else builder
+
+
+async def _chunks(answer: Response, request: UpstreamRequest) -> AsyncIterator[bytes]:
+    reader = answer.body_reader
+    try:
+        while (chunk := await reader.read_chunk()) is not None:
+            yield chunk.to_bytes()
+    except PyreqwestError as error:
+        raise _translate(error, request) from error
+
+
+def _translate(error: PyreqwestError, request: UpstreamRequest) -> UpstreamError:
+    origin = "/".join(request.url.split("/", 3)[:3])
+    if isinstance(error, ConnectError | ConnectTimeoutError | BuilderError):
+        return UpstreamUnreachableError(f"No connection to the upstream {origin} could be made.")
+    if isinstance(error, RequestTimeoutError):
+        return UpstreamTimeoutError(f"The upstream {origin} did not answer in time.")
+    return UpstreamBrokenError(f"The upstream {origin} broke off before its answer was whole.")
+
+
+def decoded(body: bytes, encoding: str) -> bytes | None:
+    """Undo gzip or deflate for reading usage; None when that cannot be done safely.
+
+    Bounded at 64 MiB, so that a small answer cannot fill the memory.
+    """
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return None
+    inflater = zlib.decompressobj(wbits=47)
+    try:
+        plain = inflater.decompress(body, _MAX_ANSWER_BYTES)
+    except zlib.error:
+        return None
+    return None if inflater.unconsumed_tail else plain

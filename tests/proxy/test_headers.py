@@ -1,0 +1,97 @@
+"""Headers: what is read, what crosses the gateway, and what never does."""
+
+from __future__ import annotations
+
+import pytest
+
+from weir_proxy.errors import RefusalError
+from weir_proxy.headers import (
+    PresentedCredential,
+    RequestHeaders,
+    client_headers,
+    encode_headers,
+    presented_credential,
+    query_without_key,
+    upstream_headers,
+)
+
+
+def headers(*items: tuple[str, str]) -> RequestHeaders:
+    return RequestHeaders([(name.encode(), value.encode()) for name, value in items])
+
+
+@pytest.mark.parametrize(
+    ("items", "query", "expected"),
+    [
+        ([("authorization", "Bearer k1")], "", PresentedCredential("k1", "bearer")),
+        ([("authorization", "bearer   k1 ")], "", PresentedCredential("k1", "bearer")),
+        ([("x-api-key", "k1")], "", PresentedCredential("k1", "api_key")),
+        ([("x-goog-api-key", "k1")], "", PresentedCredential("k1", "api_key")),
+        ([], "alt=sse&key=k1", PresentedCredential("k1", "api_key")),
+        ([("authorization", "Bearer k1"), ("x-api-key", "k1")], "", PresentedCredential("k1", "bearer")),
+        ([("authorization", "Basic abc")], "", None),
+        ([], "", None),
+    ],
+)
+def test_the_callers_key_is_found_wherever_a_vendors_client_puts_it(
+    items: list[tuple[str, str]], query: str, expected: PresentedCredential | None
+) -> None:
+    assert presented_credential(headers(*items), query) == expected
+
+
+def test_two_different_keys_are_refused() -> None:
+    with pytest.raises(RefusalError) as caught:
+        presented_credential(headers(("authorization", "Bearer k1"), ("x-api-key", "k2")), "")
+    assert caught.value.code == "duplicate_credential"
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "content-type"])
+def test_a_second_copy_of_a_header_that_the_gateway_goes_by_is_refused(name: str) -> None:
+    with pytest.raises(RefusalError, match=name):
+        headers((name, "a"), (name, "a")).refuse_duplicates()
+
+
+def test_a_repeated_header_that_nobody_goes_by_is_fine() -> None:
+    headers(("accept-language", "de"), ("accept-language", "en")).refuse_duplicates()
+
+
+def test_no_credential_and_no_hop_by_hop_header_goes_upstream() -> None:
+    sent = upstream_headers(
+        [
+            ("authorization", "Bearer client"),
+            ("x-api-key", "client"),
+            ("cookie", "a=b"),
+            ("host", "gateway"),
+            ("connection", "close, x-private"),
+            ("x-private", "1"),
+            ("openai-beta", "assistants=v2"),
+        ],
+        {},
+        [("authorization", "Bearer vendor")],
+    )
+    assert sent == [("openai-beta", "assistants=v2"), ("authorization", "Bearer vendor")]
+
+
+def test_a_plugins_header_overwrites_the_clients_and_the_gateways_wins_over_both() -> None:
+    sent = upstream_headers(
+        [("x-team", "old"), ("x-gone", "1")],
+        {"x-team": "new", "x-gone": None, "authorization": "Bearer plugin", "content-length": "9"},
+        [("authorization", "Bearer vendor")],
+    )
+    assert sent == [("x-team", "new"), ("authorization", "Bearer vendor")]
+
+
+def test_the_callers_key_is_taken_out_of_the_query_and_nothing_else() -> None:
+    assert query_without_key("alt=sse&key=secret&x=1") == "alt=sse&x=1"
+    assert query_without_key("monkey=%20a+b") == "monkey=%20a+b"
+
+
+def test_repeated_answer_headers_survive_and_the_upstreams_request_id_does_not() -> None:
+    returned = client_headers(
+        [("Set-Cookie", "a"), ("set-cookie", "b"), ("X-Request-Id", "up"), ("Transfer-Encoding", "chunked")]
+    )
+    assert returned == [("set-cookie", "a"), ("set-cookie", "b")]
+
+
+def test_a_header_value_cannot_start_a_line_of_its_own() -> None:
+    assert encode_headers([("x-a", "1\r\nset-cookie: b")]) == [(b"x-a", b"1  set-cookie: b")]

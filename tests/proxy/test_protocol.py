@@ -1,0 +1,166 @@
+"""Slow and oversized clients meet deadlines; quick ones never notice that there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from weir_proxy.protocol import GatewayProtocol, make_protocol
+
+
+class Recording:
+    """An app that reads the whole body, says how that went, and answers its size."""
+
+    def __init__(self) -> None:
+        self.connections: list[GatewayProtocol] = []
+        self.overdue = False
+        self.entered = asyncio.Event()
+        self.hung_up = asyncio.Event()
+        self.wait_for_hang_up = False
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        connection = scope["weir.connection"]
+        self.connections.append(connection)
+        connection.on_client_gone(self.hung_up.set)
+        self.entered.set()
+        size = 0
+        while True:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if connection.body_overdue:
+                self.overdue = True
+                break
+            if not message.get("more_body", False):
+                break
+        if self.wait_for_hang_up:
+            await self.hung_up.wait()
+        body = b"%d" % size
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-length", b"%d" % len(body))],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+
+class Served:
+    def __init__(self, app: Recording, port: int) -> None:
+        self.app = app
+        self.port = port
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    app = Recording()
+    config = uvicorn.Config(
+        app,
+        http=make_protocol(header_timeout_s=0.3, body_timeout_s=0.3),
+        lifespan="off",
+        log_config=None,
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        yield Served(app, listener.getsockname()[1])
+        server.should_exit = True
+        await serving
+
+
+async def test_a_client_that_says_nothing_is_told_so_and_cut_off(served: Served) -> None:
+    async with served.connect() as (reader, _):
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout")
+    assert not served.app.connections
+
+
+async def test_headers_that_drip_in_forever_are_cut_off_at_the_deadline(served: Served) -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x-a: b\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    async with served.connect() as (reader, writer):
+        dripping = asyncio.create_task(drip(writer))
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        dripping.cancel()
+    assert answer == b"HTTP/1.1 408 Request Timeout\r\n"
+    assert not served.app.connections
+
+
+async def test_a_header_block_over_the_limit_is_refused(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + b"x-a: " + b"b" * 80_000)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_body_that_stalls_is_reported_to_the_app(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert served.app.overdue
+
+
+async def test_a_whole_request_arms_no_timer_and_keeps_its_connection(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        for _ in range(3):
+            writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(1) == b"4"
+            assert b"200" in head
+    assert len({id(connection) for connection in served.app.connections}) == 1
+    assert served.app.connections[0]._timer is None
+
+
+async def test_a_request_in_two_pieces_is_served_and_its_timer_is_gone(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo")
+        await served.app.entered.wait()
+        assert served.app.connections[0]._timer is not None
+        writer.write(b"dy")
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(1) == b"4"
+    assert served.app.connections[0]._timer is None
+
+
+async def test_a_hang_up_is_told_at_once(served: Served) -> None:
+    served.app.wait_for_hang_up = True
+    async with served.connect() as (_, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await served.app.entered.wait()
+        assert not served.app.connections[0].client_gone
+        writer.transport.abort()
+        await asyncio.wait_for(served.app.hung_up.wait(), 5)
+    assert served.app.connections[0].client_gone
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"GARBAGE\r\n\r\n", b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n"],
+)
+async def test_what_is_no_http_is_a_400_without_a_trace_of_our_insides(
+    served: Served, request_line: bytes
+) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(request_line)
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Traceback" not in answer
