@@ -1,0 +1,59 @@
+"""What can go wrong on the event path. ``retryable`` says whether the same call may succeed later."""
+
+from __future__ import annotations
+
+from weir_core.errors import WeirError
+
+
+class StreamsError(WeirError):
+    """Root of every error of the event path."""
+
+
+class SpoolError(StreamsError):
+    """Something about this worker's spool."""
+
+
+class SpoolFullError(SpoolError):
+    """No room can be set aside for one more request; nothing was admitted, nothing is lost."""
+
+    retryable = True
+
+
+class TooManyInFlightError(SpoolError):
+    """Every in-flight slot is taken."""
+
+    retryable = True
+
+
+class SpoolWriteError(SpoolError):
+    """The disk refused a write or a sync; the slot stays taken, its family is written later or recovered."""
+
+    retryable = True
+
+
+class FamilyError(SpoolError):
+    """A family that cannot be encoded even in its barest form; the slot stays taken and is recovered."""
+
+
+class SlotError(SpoolError):
+    """A slot was used after it was freed."""
+
+
+class SpoolClosedError(SpoolError):
+    """The spool was closed before this call."""
+
+
+class SpoolFormatError(SpoolError):
+    """A file is not of this format or of a newer version of it."""
+
+
+class LogUnavailableError(StreamsError):
+    """The log cannot be read or an offset cannot be stored now."""
+
+    retryable = True
+
+
+class GroupBusyError(StreamsError):
+    """Another live member holds this consumer group."""
+
+    retryable = True
