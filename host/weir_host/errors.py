@@ -1,0 +1,70 @@
+"""What a plugin can do wrong, as seen from the gateway.
+
+| what happens                                            | error                  | retryable            |
+|---------------------------------------------------------|------------------------|----------------------|
+| its command is malformed                                | InvalidCommandError    | no                   |
+| its command is of a kind that is not supported yet      | UnsupportedCommandError| no                   |
+| it cannot be loaded, refuses its config, hangs starting | PluginStartError       | yes, with backoff    |
+| it is starting, has failed, or is stopped               | PluginNotReadyError    | yes                  |
+| a handler raises                                        | PluginCallError        | as the exception says|
+| a handler is still at work when its deadline passes     | PluginTimeoutError     | yes                  |
+| a handler answers what no handler may answer            | PluginProtocolError    | no                   |
+
+What a failure means for the call (refuse it, or go on without the plugin) is not decided in this room.
+"""
+
+from __future__ import annotations
+
+from weir_core.errors import InvalidInputError, WeirError
+
+
+class PluginError(WeirError):
+    """Root of everything that goes wrong with a plugin at run time."""
+
+
+class PluginStartError(PluginError):
+    """A plugin could not be brought up; it is tried again with growing pauses."""
+
+    retryable = True
+
+
+class PluginNotReadyError(PluginError):
+    """A plugin cannot be called now; its state and reason say why."""
+
+    retryable = True
+
+
+class PluginCallError(PluginError):
+    """A handler raised; the cause is the handler's own exception.
+
+    Args:
+        message: Names the plugin, the handler and the exception.
+        retryable: What the exception says of itself; yes where it says nothing.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class PluginTimeoutError(PluginError):
+    """A handler was not done at its deadline; what it still does has no effect on the call."""
+
+    retryable = True
+
+
+class PluginProtocolError(PluginError):
+    """A handler answered what the gateway cannot use; mend the plugin."""
+
+
+class InvalidCommandError(InvalidInputError):
+    """A plugin's command that names nothing that could be started."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, field="command")
+
+
+class UnsupportedCommandError(InvalidCommandError):
+    """A command that is well formed, of a kind that this version cannot start."""
+
+    code = "not_supported_yet"

@@ -1,0 +1,117 @@
+"""``Instance``: a plugin as the proxy and the collectors call it, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from weir_host.calls import CallInfo, RequestOutcome
+from weir_sdk import (
+    Analytics,
+    BudgetUsage,
+    DataCollectionResponse,
+    Event,
+    ProxyLog,
+    Request,
+    Response,
+)
+
+State = Literal["starting", "ready", "degraded", "failed", "stopped"]
+
+RequestCall: TypeAlias = Coroutine[Any, Any, RequestOutcome]
+ResponseCall: TypeAlias = Coroutine[Any, Any, Response | None]
+CollectorCall: TypeAlias = Coroutine[Any, Any, DataCollectionResponse]
+BatchCall: TypeAlias = Coroutine[Any, Any, list[DataCollectionResponse]]
+
+
+class PluginState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plugin is doing.
+
+    Attributes:
+        state: ``degraded`` means that a change could not start and the instance before it goes on.
+        reason: Why, where the state is not ``ready``.
+        since_us: Wall clock, microseconds, of the change to this state.
+        abandoned: Handlers that nobody waits for any more (deadline passed, caller gone) and that still run.
+    """
+
+    state: State
+    reason: str = ""
+    since_us: int = 0
+    abandoned: int = 0
+
+
+class Calls(Protocol):
+    """The hooks, each returning an awaitable of a checked result.
+
+    Handlers work on copies: a failed call leaves no trace in what it was given. Cancelling a call ends it at
+    once, even when the handler refuses to end; so a deadline (``call_with_deadline``) always holds.
+
+    Raises, all of them:
+        PluginNotReadyError, PluginCallError, PluginProtocolError: See ``weir_host.errors``.
+    """
+
+    def pre_auth(self, call: CallInfo, request: Request) -> RequestCall: ...
+    def auth(self, call: CallInfo, request: Request) -> RequestCall: ...
+    def post_auth(self, call: CallInfo, request: Request) -> RequestCall: ...
+
+    def response_headers(self, call: CallInfo, response: Response) -> ResponseCall:
+        """The changed answer; None means unchanged."""
+        ...
+
+    def response_body(self, call: CallInfo, response: Response) -> ResponseCall:
+        """The changed answer; None means unchanged. A chunk with an empty body is to be swallowed."""
+        ...
+
+    def proxy_log(self, log: ProxyLog) -> CollectorCall: ...
+    def analytics(self, analytics: Analytics) -> CollectorCall: ...
+    def budget_usage(self, usage: BudgetUsage) -> CollectorCall: ...
+
+    def batch(self, events: Sequence[Event]) -> BatchCall:
+        """One response for each event, in order; by the single handlers where the plugin has no batch form.
+
+        The single handlers' failures are responses with ``success`` false; a failing batch handler raises.
+        """
+        ...
+
+    def implements(self, hook: str) -> bool:
+        """Whether it serves a hook type (``post_auth``) or has a handler (``handle_post_auth``).
+
+        Only what the plugin's ``hook_types`` name counts.
+        """
+        ...
+
+
+class Instance(Calls, Protocol):
+    """One plugin. The same object through restarts and changes, so it may be kept."""
+
+    @property
+    def plugin_id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class RunningPlugin(Calls, Protocol):
+    """One start of a plugin: in this process now, in a process of its own later."""
+
+    async def start(self) -> None:
+        """Bring it up; returns when it can serve. Cancelled when it takes too long.
+
+        Raises:
+            PluginStartError: It cannot serve; nothing of it is left behind.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Wait for calls in flight, within limits, then shut it down. Never raises what the plugin raises."""
+        ...
+
+    @property
+    def abandoned(self) -> int:
+        """Handlers that nobody waits for any more and that still run."""
+        ...

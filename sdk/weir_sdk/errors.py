@@ -1,0 +1,37 @@
+"""What can go wrong between a plugin and its gateway, as a plugin author meets it.
+
+``retryable`` says whether the same call may succeed later without anyone changing anything. The gateway reads
+it from any exception that leaves a handler; an exception without it counts as retryable.
+"""
+
+from __future__ import annotations
+
+
+class SdkError(Exception):
+    """Root of this package's errors."""
+
+    retryable = False
+
+
+class PermanentError(SdkError):
+    """Raise it from a handler when trying again is pointless, for example when a sink refuses a document."""
+
+
+class BodyNotJsonError(SdkError):
+    """A body was asked for as JSON and is not, or holds what JSON cannot say."""
+
+
+class ServiceError(SdkError):
+    """A service of the gateway refused or failed."""
+
+
+class ServiceNotAvailableError(ServiceError):
+    """This service does not exist where the plugin runs; the message says where it does."""
+
+
+class MissingScopeError(ServiceError):
+    """The plugin lacks a service scope; an admin grants it in the plugin's ``service_scopes``."""
+
+
+class NotFoundError(ServiceError):
+    """No such app, LLM or price."""
