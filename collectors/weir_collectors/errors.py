@@ -1,0 +1,51 @@
+"""What can go wrong in the collectors' room."""
+
+from __future__ import annotations
+
+from weir_core.errors import InvalidInputError, SettingsError, WeirError
+
+
+class CollectorsError(WeirError):
+    """Root of this room's own errors."""
+
+
+class DatabaseUrlError(SettingsError, CollectorsError):
+    """A database URL that names no database Weir can use."""
+
+
+class DatabaseUnavailableError(CollectorsError):
+    """The database did not take or give rows; nothing of the attempt was kept."""
+
+    retryable = True
+
+
+class CollectorNotReadyError(CollectorsError):
+    """A collector is starting, has failed, or is not running in this process."""
+
+    retryable = True
+
+
+class CollectorRefusedError(CollectorsError):
+    """A collector answered that it failed, and whether another try may help."""
+
+    def __init__(self, message: str, *, retryable: bool) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class BatchRefusedError(CollectorsError):
+    """A collector refused a whole batch for good; which of its events is to blame is not known."""
+
+    retryable = True
+
+
+class UnreadableEventError(CollectorsError):
+    """A record whose value is not an event this release can read; it never will be."""
+
+
+class UnsupportedCollectorError(InvalidInputError, CollectorsError):
+    """A collector option whose behaviour does not exist yet; the plugin must not be stored with it."""
+
+
+class InvalidPageError(InvalidInputError, CollectorsError):
+    """A page of records that cannot be given: its cursor or its limit is wrong."""

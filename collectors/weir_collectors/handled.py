@@ -1,0 +1,32 @@
+"""The verdict about one event: does the database still need a copy?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one collector made of one event, in the end.
+
+    ``error`` is why it gave the event up after ``tries`` calls; None when it succeeded.
+    """
+
+    collector: str
+    handled: bool = False
+    tries: int = 1
+    error: str | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.error is None
+
+
+def must_store(decisions: Sequence[Decision]) -> bool:
+    """Whether the event goes to the database.
+
+    One success that says handled keeps it out, whatever the other collectors did. A failure never handles
+    an event, whatever the collector claimed, and without any collector nobody handles it.
+    """
+    return not any(decision.succeeded and decision.handled for decision in decisions)

@@ -1,0 +1,132 @@
+"""Writing to the database: all of a batch or nothing, and never the same event twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Insert, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from weir_collectors.decoding import ReadEvent
+from weir_collectors.errors import DatabaseUnavailableError
+from weir_collectors.kinds import EventKind
+from weir_collectors.tables import RECORDS, collector_failures, undecodable_events
+from weir_streams.log import LogRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorFailure:
+    """A collector gave up on an event. ``collector`` is the plugin's slug."""
+
+    event_id: str
+    collector: str
+    kind: EventKind
+    tries: int
+    error: str
+    failed_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodableEvent:
+    """A log record that is not an event, kept as it came."""
+
+    record: LogRecord
+    error: str
+    failed_at_us: int
+
+
+class RecordStore:
+    """The deciding groups' way into the database.
+
+    Args:
+        engine: From ``create_engine``; its owner disposes of it.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def store(
+        self,
+        kind: EventKind,
+        events: Sequence[ReadEvent],
+        failures: Sequence[CollectorFailure] = (),
+        undecodable: Sequence[UndecodableEvent] = (),
+    ) -> int:
+        """Write everything in one transaction, durably, and return how many events were new.
+
+        What is there already (same event id; same event and collector; same place in the log) stays as it
+        is, so that a batch may come any number of times.
+
+        Raises:
+            DatabaseUnavailableError: Nothing was written; the same call may succeed later.
+        """
+        if not (events or failures or undecodable):
+            return 0
+        try:
+            async with self._engine.begin() as connection:
+                new = await _insert_new(connection, RECORDS[kind], [_event_row(event) for event in events])
+                await _insert_new(connection, collector_failures, [_failure_row(item) for item in failures])
+                await _insert_new(
+                    connection, undecodable_events, [_undecodable_row(item) for item in undecodable]
+                )
+        except (SQLAlchemyError, OSError) as error:
+            raise DatabaseUnavailableError(
+                f"{len(events)} {kind} events could not be written to the database; they stay in the log "
+                f"until it takes them: {error}"
+            ) from error
+        return new
+
+
+def insert_new(table: Table, dialect: str) -> Insert:
+    """An INSERT that skips rows whose unique key is taken and returns the ids of those it wrote."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing().returning(table.c.id)
+    return sqlite.insert(table).on_conflict_do_nothing().returning(table.c.id)
+
+
+async def _insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    # With RETURNING, SQLAlchemy splits the rows into statements below the database's own limits.
+    if not rows:
+        return 0
+    result = await connection.execute(insert_new(table, connection.dialect.name), rows)
+    return len(result.all())
+
+
+def _event_row(event: ReadEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "request_id": event.request_id,
+        "timestamp_us": event.timestamp_us,
+        "app_id": event.app_id,
+        "llm_id": event.llm_id,
+        "model": event.model,
+        "status": event.status,
+        "value": event.value,
+    }
+
+
+def _failure_row(failure: CollectorFailure) -> dict[str, Any]:
+    return {
+        "event_id": failure.event_id,
+        "collector": failure.collector,
+        "kind": failure.kind.value,
+        "tries": failure.tries,
+        "error": failure.error,
+        "failed_at_us": failure.failed_at_us,
+    }
+
+
+def _undecodable_row(event: UndecodableEvent) -> dict[str, Any]:
+    return {
+        "topic": event.record.partition.topic,
+        "partition": event.record.partition.name,
+        "offset": event.record.offset,
+        "key": event.record.key,
+        "value": event.record.value,
+        "error": event.error,
+        "failed_at_us": event.failed_at_us,
+    }
