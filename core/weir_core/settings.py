@@ -1,0 +1,301 @@
+"""Every setting of Weir, and how ``weir.toml``, the environment and flags become one frozen value.
+
+Reading the file and the environment is the caller's work; nothing here touches the machine.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from weir_core.errors import SettingsError
+
+ENVIRONMENT_PREFIX: Final = "WEIR_"
+
+_MIB: Final = 1024 * 1024
+_GIB: Final = 1024 * _MIB
+_SECRETS: Final = frozenset({"admin_token", "encryption_keys", "edge_token"})
+_NEVER_SHOWN: Final = _SECRETS | {"database_url"}
+
+
+def _refuse_until_supported(value: object) -> None:
+    if value is not None:
+        raise ValueError("is not supported yet; leave it out")
+
+
+def _sqlite_only(value: str | None) -> str | None:
+    if value is not None and not value.startswith(("sqlite:///", "sqlite+aiosqlite:///")):
+        raise ValueError(
+            "only sqlite:/// is supported yet (Postgres is not); leave it out for weir.db in data_dir"
+        )
+    return value
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+_LaterText = Annotated[str | None, AfterValidator(_refuse_until_supported)]
+_LaterSecret = Annotated[SecretStr | None, AfterValidator(_refuse_until_supported)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SpoolOptions(_Table):
+    """The ``[spool]`` table: how durable events are, and how long they stay for replay."""
+
+    sync: Literal["interval", "always"] = Field(
+        default="interval",
+        description="What a power cut may cost: `interval` flushes to disk every 100 ms, `always` before "
+        "each answer ends. A killed process loses nothing either way.",
+    )
+    segment_bytes: ByteSize = Field(
+        default=ByteSize(64 * _MIB), ge=_MIB, le=_GIB, description="Size of one spool file, allocated ahead."
+    )
+    retention_hours: float = Field(
+        default=24, gt=0, description="Events that every consumer has read are kept this long for replay."
+    )
+    retention_bytes: ByteSize = Field(
+        default=ByteSize(_GIB), ge=0, description="... and at most this many bytes of them."
+    )
+    max_bytes: ByteSize = Field(
+        default=ByteSize(10 * _GIB),
+        ge=16 * _MIB,
+        description="The spool's size (never more than half the free disk) at which new requests are "
+        "refused with 503 `spool_full`.",
+    )
+
+
+class Settings(_Table):
+    """What an installation decides. See ``docs/settings.md``, which is made from this class."""
+
+    data_dir: Path = Field(
+        default=Path("weir-data"),
+        description="Directory of the database, the spool, the keys and the sockets.",
+    )
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address to listen on; IPv4, IPv6 or a host name."
+    )
+    port: int = Field(default=3000, ge=0, le=65535, description="TCP port; 0 takes any free one.")
+    workers: int = Field(default=1, ge=1, le=256, description="Proxy processes that share the port.")
+    admin_token: SecretStr | None = Field(
+        default=None,
+        description="Management token that always works with role admin. When unset, the first start makes "
+        "one and prints it once.",
+    )
+    encryption_keys: SecretStr | None = Field(
+        default=None,
+        description="AES-256 keys as base64, comma-separated, newest first. When unset, the first start "
+        "makes one in `encryption-keys` (mode 0600) in the data directory.",
+    )
+    database_url: Annotated[str | None, AfterValidator(_sqlite_only)] = Field(
+        default=None,
+        description="SQLAlchemy URL; unset means `weir.db` in the data directory. SQLite only, yet.",
+    )
+    kafka_bootstrap_servers: _LaterText = Field(default=None, description="Not supported yet.")
+    elasticsearch_url: _LaterText = Field(default=None, description="Not supported yet.")
+    control_url: _LaterText = Field(default=None, description="Not supported yet.")
+    edge_token: _LaterSecret = Field(default=None, description="Not supported yet.")
+    edge_id: str = Field(default="", max_length=128, description="Name of this gateway in its events.")
+    edge_namespace: str = Field(
+        default="",
+        max_length=128,
+        description="Serve only the objects of this namespace and those without one.",
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="How log lines are written."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severity that is logged."
+    )
+    shutdown_grace: float = Field(
+        default=30, ge=0, le=3600, description="Seconds that requests in flight get to finish after SIGTERM."
+    )
+    max_request_bytes: ByteSize = Field(
+        default=ByteSize(32 * _MIB),
+        ge=1024,
+        le=_GIB,
+        description="Largest request body; more is answered 413.",
+    )
+    header_timeout: float = Field(
+        default=10, gt=0, le=3600, description="Seconds a client has to send a request's headers."
+    )
+    body_timeout: float = Field(
+        default=30,
+        gt=0,
+        le=3600,
+        description="Seconds that a client may send its request's body more slowly than 16 KiB a second.",
+    )
+    max_in_flight: int = Field(
+        default=2048,
+        ge=1,
+        le=65536,
+        description="Requests one proxy process works on at a time; more is 503.",
+    )
+    body_capture_bytes: ByteSize = Field(
+        default=ByteSize(256 * 1024),
+        ge=0,
+        le=384 * 1024,
+        description="How much of a body is kept in an event, after encoding.",
+    )
+    plugin_modules: _Names | None = Field(
+        default=None,
+        description="Packages that `python://` plugins may come from, comma-separated in the environment. "
+        "Unset allows any on the embedded default.",
+    )
+    anonymous_log_limit: int = Field(
+        default=100,
+        ge=0,
+        description="Proxy-log events a second, per proxy process, for requests refused before they were "
+        "authenticated; more are only counted.",
+    )
+    spool: SpoolOptions = SpoolOptions()
+
+    def without_secrets(self) -> dict[str, Any]:
+        """Plain JSON values that make the same settings again, but for tokens and keys."""
+        return self.model_dump(mode="json", exclude=set(_SECRETS))
+
+
+class SettingName(NamedTuple):
+    """One setting in its two spellings, and what the model says of it."""
+
+    dotted: str
+    environment: str
+    default: object
+    description: str
+
+
+def setting_names() -> Iterator[SettingName]:
+    """All settings in the order of the model, tables last."""
+    yield from _names_of(Settings, "")
+
+
+def resolve(
+    *,
+    file: Mapping[str, Any],
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+    file_name: str = "weir.toml",
+) -> Settings:
+    """Merge the three sources, the later over the earlier, and validate the result.
+
+    Args:
+        file: The parsed TOML document.
+        environ: The whole environment; only names that start with ``WEIR_`` are looked at. An empty value
+            is taken as absent.
+        flags: Dotted setting names to values; None is taken as absent.
+        file_name: What errors call the file.
+
+    Raises:
+        SettingsError: A name is unknown or a value is out of range. The message has one line, names the
+            setting as its source spells it, and never shows a secret.
+    """
+    sources = (
+        _Source(_flatten(file), str, where=f"{file_name}: "),
+        _Source(_from_environment(environ), _environment_name),
+        _Source(
+            {name: value for name, value in flags.items() if value is not None},
+            lambda name: "--" + name.replace("_", "-"),
+        ),
+    )
+    for source in sources:
+        source.refuse_unknown()
+    try:
+        return Settings.model_validate(_nested(sources))
+    except ValidationError as error:
+        raise SettingsError("; ".join(_problems(error, sources))) from None
+
+
+class _Source(NamedTuple):
+    values: Mapping[str, object]
+    spell: Callable[[str], str]
+    where: str = ""
+
+    def refuse_unknown(self) -> None:
+        known = [name.dotted for name in setting_names()]
+        for name in self.values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                advice = f"; did you mean {self.spell(near[0])}?" if near else "; see docs/settings.md"
+                raise SettingsError(f"{self.where}{self.spell(name)} is not a setting{advice}")
+
+
+def _names_of(table: type[BaseModel], prefix: str) -> Iterator[SettingName]:
+    for name, field in table.model_fields.items():
+        dotted = prefix + name
+        if isinstance(field.default, _Table):
+            yield from _names_of(type(field.default), f"{dotted}.")
+        else:
+            yield SettingName(dotted, _environment_name(dotted), field.default, field.description or "")
+
+
+def _environment_name(dotted: str) -> str:
+    return ENVIRONMENT_PREFIX + dotted.replace(".", "_").upper()
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    """By dotted name; a name that is no setting keeps its own spelling, lower-cased, to be refused."""
+    dotted = {name.environment: name.dotted for name in setting_names()}
+    return {
+        dotted.get(name, name.removeprefix(ENVIRONMENT_PREFIX).lower()): value
+        for name, value in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and value
+    }
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            flat.update(_flatten(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _nested(sources: tuple[_Source, ...]) -> dict[str, object]:
+    merged: dict[str, Any] = {}
+    for source in sources:
+        for dotted, value in source.values.items():
+            *tables, name = dotted.split(".")
+            target = merged
+            for table in tables:
+                target = target.setdefault(table, {})
+            target[name] = value
+    return merged
+
+
+def _problems(error: ValidationError, sources: tuple[_Source, ...]) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        dotted, source = _origin(tuple(str(part) for part in problem["loc"]), sources)
+        text = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        shown = "" if dotted in _NEVER_SHOWN else f" (it is {source.values[dotted]!r})"
+        yield f"{source.where}{source.spell(dotted)} {text}{shown}"
+
+
+def _origin(path: tuple[str, ...], sources: tuple[_Source, ...]) -> tuple[str, _Source]:
+    """The setting that a validation error is about, without a position in a list, and who gave it."""
+    for length in range(len(path), 0, -1):
+        dotted = ".".join(path[:length])
+        for source in reversed(sources):
+            if dotted in source.values:
+                return dotted, source
+    raise AssertionError(f"no source gave {path}")
