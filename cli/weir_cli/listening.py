@@ -1,0 +1,57 @@
+"""The TCP socket that the supervisor binds once and every proxy worker accepts from."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from weir_cli.errors import ListenError
+
+_BACKLOG: Final = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on the first address of ``host``.
+
+    The supervisor keeps the socket, so that connections wait in its queue while a worker is restarted.
+
+    Raises:
+        ListenError: The host has no address, or the port is taken or not allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ListenError(f"cannot find an address for host {host!r}: {error.strerror}") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ListenError(
+            f"cannot listen on {_authority(host, port)}: {error.strerror}; {_advice()}"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def base_url(listener: socket.socket) -> str:
+    """How a process of this machine reaches the socket."""
+    return local_url(*listener.getsockname()[:2])
+
+
+def local_url(host: str, port: int) -> str:
+    """A wildcard address is reached over loopback."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://{_authority(local, port)}"
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _advice() -> str:
+    return "choose another with --port (WEIR_PORT) or --host (WEIR_HOST)"

@@ -1,0 +1,25 @@
+"""The wish to stop, in the supervisor and in its children alike."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+
+class StopSignal:
+    """``stopping`` is set by the first SIGTERM or SIGINT, ``hurried`` by the second."""
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def request(self) -> None:
+        """Ask to stop; asking again means: do not wait for requests in flight."""
+        if self.stopping.is_set():
+            self.hurried.set()
+        self.stopping.set()
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take SIGTERM and SIGINT as requests."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.request)
