@@ -17,7 +17,7 @@ from weir_sdk import Headers, Response
 
 async def answer_whole(gateway: Gateway, call: Call, send: Send) -> None:
     """Exchange one request for one whole answer, run the response hooks, record, release."""
-    request = begin_attempt(call, gateway.spool)
+    request = begin_attempt(call)
     began = time.perf_counter()
     try:
         answer = await gateway.upstream.send(request)
@@ -89,8 +89,9 @@ async def release(
 def own_headers(call: Call) -> list[tuple[str, str]]:
     """What the gateway adds to every answer."""
     headers = [("x-request-id", call.request_id)]
-    if call.served.vendor.name == "anthropic":
-        headers.append(("request-id", call.request_id))
+    vendors_own = call.served.vendor.request_id_header
+    if vendors_own != "x-request-id":
+        headers.append((vendors_own, call.request_id))
     headers.extend(call.shown_headers.items())
     return headers
 
@@ -99,7 +100,9 @@ async def refuse(gateway: Gateway, call: Call, refusal: RefusalError, send: Send
     """Answer with the gateway's own error in the vendor's shape."""
     call.outcome = refusal.outcome
     call.blocked_by = refusal.blocked_by
-    body = call.served.vendor.error(refusal.status, refusal.code, refusal.message, call.request_id)
+    body = call.served.vendor.error(
+        refusal.status, refusal.code, refusal.message, call.request_id, field=refusal.field or None
+    )
     headers = [("content-type", "application/json"), *refusal.headers]
     await release(gateway, call, refusal.status, headers, body, send)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import structlog
-from weir_core.vendors import get_vendor
-from weir_streams.errors import SpoolFullError, SpoolWriteError, TooManyInFlightError
 
 from weir_core.ids import new_id
+from weir_core.vendors import get_vendor
 from weir_proxy.asgi import Endpoint, Message, Receive, Scope, Send
 from weir_proxy.gateway import Gateway
 from weir_proxy.pipeline import serve_call
 from weir_proxy.plain import send_bytes, send_problem
 from weir_proxy.routes import match_llm
+from weir_streams.errors import SpoolFullError, SpoolWriteError, TooManyInFlightError
 
 _log = structlog.get_logger("weir.proxy")
 

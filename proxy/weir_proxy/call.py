@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from weir_core.objects import App
+from weir_core.usage import NO_USAGE, Answer, Usage
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields
 from weir_host.calls import CallInfo
-
-from weir_core.objects import App
-from weir_core.usage import NO_USAGE, Answer, Usage
 from weir_proxy.configuration import Configuration, ServedLlm
 from weir_proxy.headers import RequestHeaders
 from weir_proxy.protocol import GatewayProtocol

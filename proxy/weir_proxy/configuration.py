@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from weir_core.prices import PriceTable
-from weir_core.vendors import Vendor, get_vendor
-
 from weir_core.objects import Attachment, HookType, Llm, Plugin
+from weir_core.prices import PriceTable
 from weir_core.snapshot import Snapshot
+from weir_core.vendors import Vendor, get_vendor
 
 _GUARDS: frozenset[HookType] = frozenset(("pre_auth", "auth", "post_auth"))
 
@@ -54,10 +53,10 @@ class Configuration:
 
     def __init__(self, snapshot: Snapshot, previous: Configuration | None = None) -> None:
         self.snapshot = snapshot
-        if previous is not None and previous.snapshot.model_prices == snapshot.model_prices:
-            self.prices = previous.prices
-        else:
-            self.prices = PriceTable(snapshot.model_prices)
+        same_prices = previous is not None and previous.snapshot.model_prices == snapshot.model_prices
+        self.prices: PriceTable = (
+            previous.prices if previous is not None and same_prices else PriceTable(snapshot.model_prices)
+        )
         self.by_id: Mapping[int, ServedLlm] = {
             llm.id: _serve(llm, snapshot.plugins) for llm in snapshot.llms.values()
         }

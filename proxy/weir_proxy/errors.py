@@ -19,6 +19,7 @@ class RefusalError(ProxyError):
         message: What happened and what the caller can do.
         outcome: How the proxy log names it.
         headers: Extra answer headers.
+        field: The member of the request that is at fault, where there is one.
         blocked_by: Name of the plugin whose decision or failure this is.
     """
 
@@ -30,6 +31,7 @@ class RefusalError(ProxyError):
         *,
         outcome: Outcome = "denied",
         headers: tuple[tuple[str, str], ...] = (),
+        field: str = "",
         blocked_by: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -38,6 +40,7 @@ class RefusalError(ProxyError):
         self.message = message
         self.outcome = outcome
         self.headers = headers
+        self.field = field
         self.blocked_by = blocked_by
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 
-from weir_core.vendors.body import with_include_usage, with_model
-from weir_streams.spool import Spool
-
 from weir_core.errors import InvalidInputError
+from weir_core.vendors.body import with_include_usage, with_model
 from weir_proxy.call import Call
 from weir_proxy.errors import RefusalError, UpstreamError
 from weir_proxy.headers import query_without_key, upstream_headers
 from weir_proxy.settlement import reserve
-from weir_proxy.upstream import UpstreamRequest
+from weir_proxy.upstream import Headers, UpstreamRequest
 from weir_streams.events import Attempt
 
 _OWN_REQUEST_ID = ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id")
@@ -52,26 +50,28 @@ def ask_for_usage(call: Call) -> None:
         try:
             call.upstream_body = with_include_usage(call.upstream_body)
         except InvalidInputError as error:
-            raise RefusalError(400, "invalid_request_body", str(error)) from error
+            raise RefusalError(400, "invalid_request_body", str(error), field=error.field) from error
         call.hides_usage_chunk = True
 
 
-def begin_attempt(call: Call, spool: Spool) -> UpstreamRequest:
+def begin_attempt(call: Call) -> UpstreamRequest:
     """Compose what goes out, and note its worst case durably before its first byte does."""
     operation = call.operation
     metered = operation is not None and operation.metered
     worst = reserve(call)
-    spool.mark_sending(
-        call.slot,
-        model=call.model or "",
+    call.slot.mark_sending(
+        model=call.model,
         prompt_tokens=worst.prompt_tokens,
         response_tokens=worst.response_tokens,
         cost_nano=worst.cost_nano,
         metered=metered,
+        stream=call.streams,
     )
     call.sent_upstream = True
     call.attempts.append(Attempt(llm_id=call.served.llm.id))
+    vendor = call.served.vendor
     ours = [
+        *(item for item in vendor.default_headers if item[0] not in call.headers.first),
         *call.served.upstream_auth,
         ("accept-encoding", "identity"),
         ("x-request-id", call.request_id),
@@ -81,7 +81,7 @@ def begin_attempt(call: Call, spool: Spool) -> UpstreamRequest:
         ours.append(("tracestate", call.trace.tracestate))
     return UpstreamRequest(
         method=call.method,
-        url=call.served.vendor.upstream_url(
+        url=vendor.upstream_url(
             call.served.llm.api_endpoint, call.native_path, query_without_key(call.query)
         ),
         headers=upstream_headers(call.headers.items, call.changed_headers, ours),
@@ -90,9 +90,7 @@ def begin_attempt(call: Call, spool: Spool) -> UpstreamRequest:
     )
 
 
-def note_answer(
-    call: Call, status: int, headers: list[tuple[str, str]] | tuple[tuple[str, str], ...]
-) -> None:
+def note_answer(call: Call, status: int, headers: Headers) -> None:
     """Note that the upstream began to answer."""
     attempt = call.attempts[-1]
     attempt.status = status

@@ -53,8 +53,8 @@ def _identity(call: Call) -> dict[str, Any]:
         "client_request_id": call.client_request_id,
         "trace_id": call.trace.trace_id,
         "timestamp": rfc3339(call.started_us),
-        "edge_id": call.slot.edge_id,
-        "edge_namespace": call.slot.edge_namespace,
+        "edge_id": call.slot.admission.edge_id,
+        "edge_namespace": call.slot.admission.edge_namespace,
         "app_id": caller.app.id if caller is not None else None,
         "user_id": caller.user_id if caller is not None else None,
         "credential_id": caller.credential_id if caller is not None else None,
@@ -70,7 +70,7 @@ def _proxy_log(call: Call, identity: dict[str, Any], total_ms: float, capture_li
     response = capture(call.response_body, capture_limit) if known else _NOTHING
     return ProxyLog(
         **identity,
-        event_id=call.slot.proxy_log_id,
+        event_id=call.slot.event_ids.proxy_log,
         model_name=call.model,
         method=call.method,
         path=call.path,
@@ -101,7 +101,7 @@ def _analytics(call: Call, identity: dict[str, Any], settlement: Settlement) -> 
     usage, answer = settlement.usage, call.answer
     return Analytics(
         **identity,
-        event_id=call.slot.analytics_id,
+        event_id=call.slot.event_ids.analytics,
         model_name=(answer.model if answer is not None else None) or call.model,
         prompt_tokens=usage.prompt_tokens,
         response_tokens=usage.response_tokens,
@@ -123,7 +123,7 @@ def _budget_usage(call: Call, identity: dict[str, Any], settlement: Settlement) 
     period = month_of(identity["timestamp"][:7])
     return BudgetUsage(
         **identity,
-        event_id=call.slot.budget_usage_id,
+        event_id=call.slot.event_ids.budget_usage,
         tokens_used=settlement.usage.total_tokens,
         prompt_tokens=settlement.usage.prompt_tokens,
         response_tokens=settlement.usage.response_tokens,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weir_streams.spool import Spool
-
 from weir_core.clock import Clock
 from weir_proxy.configuration import Configuration
 from weir_proxy.hooks import HookPipeline
 from weir_proxy.metrics import Metrics
 from weir_proxy.recorder import Recorder
 from weir_proxy.upstream import Upstream
+from weir_streams.spool import Spool
 
 
 @dataclass(slots=True)
@@ -25,5 +24,7 @@ class Gateway:
     recorder: Recorder
     metrics: Metrics
     clock: Clock
+    edge_id: str
+    edge_namespace: str
     max_request_bytes: int
     capture_limit: int

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector  # type: ignore[import-untyped, unused-ignore]
-from weir_host.host import PluginHost
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from weir_host.host import PluginHost
 from weir_proxy.asgi import Receive, Scope, Send
 from weir_proxy.gateway import Gateway
 from weir_proxy.plain import send_bytes, send_json
@@ -74,5 +74,5 @@ class MetricsEndpoint:
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped upstream
         await send_bytes(send, 200, generate_latest(registry), CONTENT_TYPE_LATEST)

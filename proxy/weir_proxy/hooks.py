@@ -25,7 +25,6 @@ from weir_host.errors import PluginError, PluginNotReadyError, PluginTimeoutErro
 from weir_host.host import PluginHost
 from weir_host.instance import Instance
 from weir_host.invoke import call_with_deadline
-
 from weir_proxy.call import Call, Caller
 from weir_proxy.configuration import HookPoint
 from weir_proxy.errors import PluginAnswerError, RefusalError
@@ -90,7 +89,6 @@ class HookPipeline:
             if outcome is None:
                 continue
             if outcome.credential is not None and outcome.block is None:
-                call.info.metadata.update(outcome.context_updates or {})
                 return _vouched(call, point, outcome.credential)
             rejection = _rejection(call, point, outcome.block)
         if rejection is not None:
@@ -159,8 +157,6 @@ def view_of(call: Call) -> Request:
 
 
 def _take(call: Call, point: HookPoint, outcome: RequestOutcome) -> None:
-    if outcome.context_updates:
-        call.info.metadata.update(outcome.context_updates)
     if outcome.block is not None:
         raise _plugin_answer(call, point, outcome.block, default_status=403)
     if outcome.request is not None:

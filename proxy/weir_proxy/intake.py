@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from weir_core.errors import InvalidInputError
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields, read_request
-
-from weir_core.errors import InvalidInputError
 from weir_proxy.asgi import Message, Receive
 from weir_proxy.call import Call
 from weir_proxy.errors import ClientGoneError, RefusalError
@@ -77,9 +76,9 @@ def read_fields(operation: Operation, body: bytes, headers_say: str | None) -> R
             f"Content-Encoding {headers_say!r} is not accepted. Send plain JSON.",
         )
     try:
-        return read_request(body, operation)
+        return read_request(body, operation.gateway_keys)
     except InvalidInputError as error:
-        raise RefusalError(400, "invalid_request_body", str(error)) from error
+        raise RefusalError(400, "invalid_request_body", str(error), field=error.field) from error
 
 
 def check_mode(mode: Mode, streams: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
 from weir_host.errors import PluginError
 
 if TYPE_CHECKING:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 
-from weir_host.calls import CallInfo
-from weir_streams.inflight import Admission
-
 from weir_core.errors import WeirError
-from weir_core.ids import valid_client_request_id
+from weir_core.ids import new_id, valid_client_request_id
+from weir_host.calls import CallInfo
 from weir_proxy.access import check_access, check_credential
 from weir_proxy.answer import answer_for_plugin, answer_whole, refuse
 from weir_proxy.asgi import Receive, Scope, Send
@@ -22,6 +20,7 @@ from weir_proxy.intake import check_mode, find_operation, read_body, read_fields
 from weir_proxy.routes import LlmRoute, clean_native_path, match_llm
 from weir_proxy.stream import answer_stream
 from weir_proxy.trace import begin_span
+from weir_streams.admission import Admission
 
 
 async def serve_call(
@@ -71,7 +70,7 @@ async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> 
     if call.caller is None:
         vouched = await gateway.hooks.auth(call) if call.served.auth else None
         call.caller = vouched or check_credential(call, presented, gateway.clock.wall_us())
-    _introduce(gateway, call, call.caller)
+    _introduce(call, call.caller)
     check_access(call, call.caller)
     if call.served.post_auth:
         await gateway.hooks.post_auth(call)
@@ -102,7 +101,8 @@ def _admit(
     llm = served.llm
     slot = gateway.spool.admit(
         Admission(
-            wall_us=started_us,
+            request_id=new_id(),
+            started_us=started_us,
             llm_id=llm.id,
             llm_slug=llm.slug,
             vendor=llm.vendor,
@@ -110,6 +110,8 @@ def _admit(
             path=path,
             client_request_id=client_request_id,
             trace_id=trace.trace_id,
+            edge_id=gateway.edge_id,
+            edge_namespace=gateway.edge_namespace,
         )
     )
     return Call(
@@ -118,7 +120,7 @@ def _admit(
         connection=scope["weir.connection"],
         slot=slot,
         info=CallInfo(
-            request_id=slot.request_id,
+            request_id=slot.admission.request_id,
             llm_id=llm.id,
             llm_slug=llm.slug,
             vendor=llm.vendor,
@@ -138,11 +140,11 @@ def _admit(
     )
 
 
-def _introduce(gateway: Gateway, call: Call, caller: Caller) -> None:
+def _introduce(call: Call, caller: Caller) -> None:
     """Make the caller known to later hooks, to the events, and to whoever recovers this call."""
     call.info.app_id = caller.app.id
     call.info.user_id = caller.user_id
-    gateway.spool.identify(call.slot, caller.app.id, caller.user_id, caller.credential_id)
+    call.slot.identify(caller.app.id, caller.user_id, caller.credential_id)
     if call.hook_request is not None:
         call.hook_request.app_id = caller.app.id
         call.hook_request.user_id = caller.user_id

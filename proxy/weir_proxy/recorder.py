@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
-from weir_streams.spool import Spool
-
 from weir_proxy.call import Call
 from weir_proxy.family import build_family
 from weir_proxy.metrics import Metrics
 from weir_proxy.settlement import settle
+from weir_streams.spool import Spool
 
 
 class Recorder:
@@ -49,16 +48,16 @@ class Recorder:
             return
         now = time.perf_counter()
         if call.outcome == "denied" and call.caller is None and not self._anonymous.allows(now):
-            self._spool.discard(call.slot)
+            call.slot.release()
             call.recorded = True
             self._metrics.refused_without_event("anonymous")
             return
         total_ms = round((now - call.started) * 1000, 3)
-        self._spool.append(call.slot, build_family(call, settle(call), total_ms, self._capture_limit))
+        seq = self._spool.append(call.slot, build_family(call, settle(call), total_ms, self._capture_limit))
         call.recorded = True
         self._metrics.recorded(call, now - call.started)
         if self._sync_always:
-            await self._spool.synced()
+            await self._spool.synced(seq)
 
 
 class _PerSecond:

@@ -13,12 +13,11 @@ import httpx2
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
-from weir_host.host import PluginHost
 from weir_streams.config_feed import ConfigFeed
-from weir_streams.spool import Spool
 
 from weir_core.clock import Clock
 from weir_core.snapshot import Snapshot
+from weir_host.host import PluginHost
 from weir_proxy.app import ProxyApp
 from weir_proxy.asgi import Endpoint
 from weir_proxy.configuration import Configuration
@@ -30,6 +29,7 @@ from weir_proxy.metrics import Metrics
 from weir_proxy.protocol import make_protocol
 from weir_proxy.recorder import Recorder
 from weir_proxy.upstream import Upstream
+from weir_streams.spool import Spool
 
 _log = structlog.get_logger("weir.proxy")
 _REPORT_INTERVAL_S = 1.0
@@ -121,6 +121,8 @@ class ProxyWorker:
             ),
             metrics=metrics,
             clock=self._clock,
+            edge_id=options.edge_id,
+            edge_namespace=options.edge_namespace,
             max_request_bytes=options.max_request_bytes,
             capture_limit=options.capture_bytes,
         )
@@ -136,7 +138,7 @@ class ProxyWorker:
 
     def _uvicorn_config(self, app: ProxyApp) -> uvicorn.Config:
         return uvicorn.Config(
-            app,  # type: ignore[arg-type]  # raw ASGI with a typed scope
+            app,
             loop="none",
             http=make_protocol(self._options.header_timeout_s, self._options.body_timeout_s),
             ws="none",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weir_core.money import nano_to_text, to_nano
+from weir_core.usage import NO_USAGE, Usage
 from weir_core.vendors.estimate import (
     estimate_prompt_tokens,
     estimate_response_tokens,
     worst_case_prompt_tokens,
 )
-
-from weir_core.usage import NO_USAGE, Usage
 from weir_proxy.call import Call
 
 _UNBOUNDED_OUTPUT_TOKENS = 16_384

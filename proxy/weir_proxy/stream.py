@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from weir_core.vendors import StreamMark, StreamReader
 from weir_core.vendors.sse import SseSplitter
-
 from weir_proxy.answer import finish_whole, merge_headers, own_headers
 from weir_proxy.asgi import Send
 from weir_proxy.call import Call
@@ -28,7 +27,7 @@ async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
     there is none) is released when the call is recorded. When the client hangs up, the upstream is cancelled
     and the call is settled by what was received.
     """
-    request = begin_attempt(call, gateway.spool)
+    request = begin_attempt(call)
     began = time.perf_counter()
     try:
         with _cancelled_by_hang_up(call):
@@ -123,7 +122,7 @@ class _Relay:
         call = self._call
         self._terminal += self._splitter.rest()
         finished = bool(self._terminal) or bool(self._reader.answer().finish_reasons)
-        call.outcome = "served" if finished and call.status < 400 else "upstream_error"
+        call.outcome = "served" if finished and not self._reader.failed else "upstream_error"
         if not finished:
             call.attempts[-1].error = "upstream_truncated"
             self._terminal = self._error_event(
