@@ -42,7 +42,7 @@ class Recorder:
         ``spool.sync`` is ``always``.
 
         Raises:
-            SpoolWriteError: Nothing was written; the answer must not be completed.
+            SpoolWriteError: The family is not durable yet; the answer must not be completed.
         """
         if call.recorded:
             return
@@ -53,8 +53,10 @@ class Recorder:
             self._metrics.refused_without_event("anonymous")
             return
         total_ms = round((now - call.started) * 1000, 3)
-        seq = self._spool.append(call.slot, build_family(call, settle(call), total_ms, self._capture_limit))
+        family = build_family(call, settle(call), total_ms, self._capture_limit)
+        # From here on the spool owns the family: what it cannot write now, it writes or recovers later.
         call.recorded = True
+        seq = self._spool.append(call.slot, family)
         self._metrics.recorded(call, now - call.started)
         if self._sync_always:
             await self._spool.synced(seq)
