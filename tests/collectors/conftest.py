@@ -1,0 +1,389 @@
+"""Fakes and builders for the collectors' tests: a log in memory, plugins as functions, a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy import Table, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from weir_collectors.backoff import Backoff
+from weir_collectors.database import create_engine
+from weir_collectors.deciding import DecidingSettings
+from weir_collectors.records import RecordStore
+from weir_collectors.tables import metadata
+from weir_collectors.worker import CollectorWorker, WorkerSettings
+from weir_core.clock import SystemClock, rfc3339
+from weir_core.objects import Attachment, CollectorOptions, Llm, Plugin
+from weir_core.snapshot import Snapshot
+from weir_sdk import DataCollectionResponse
+from weir_streams.events import Analytics, BudgetUsage, Event, Latency, ProxyLog, encode
+from weir_streams.log import LogRecord, Partition
+
+MOMENT_US = 1_800_000_000_000_000
+_numbers = itertools.count(1)
+
+
+def proxy_log(**changes: Any) -> ProxyLog:
+    """A proxy log like any other, but for what the test names."""
+    number = next(_numbers)
+    fields: dict[str, Any] = {
+        "event_id": f"log-{number}",
+        "request_id": f"request-{number}",
+        "timestamp": rfc3339(MOMENT_US + number),
+        "app_id": 1,
+        "llm_id": 2,
+        "model_name": "gpt-4o",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "response_code": 200,
+        "outcome": "served",
+        "latency_ms": Latency(total=1.0),
+    }
+    return ProxyLog(**(fields | changes))
+
+
+def analytics(**changes: Any) -> Analytics:
+    number = next(_numbers)
+    fields: dict[str, Any] = {
+        "event_id": f"analytics-{number}",
+        "request_id": f"request-{number}",
+        "timestamp": rfc3339(MOMENT_US + number),
+        "app_id": 1,
+        "llm_id": 2,
+    }
+    return Analytics(**(fields | changes))
+
+
+def budget_usage(**changes: Any) -> BudgetUsage:
+    number = next(_numbers)
+    fields: dict[str, Any] = {
+        "event_id": f"budget-{number}",
+        "request_id": f"request-{number}",
+        "timestamp": rfc3339(MOMENT_US + number),
+        "app_id": 1,
+        "llm_id": 2,
+    }
+    return BudgetUsage(**(fields | changes))
+
+
+def plugin(plugin_id: int = 1, slug: str = "sink", **changes: Any) -> Plugin:
+    """An active collector; ``collector`` options may be given by their own names."""
+    options = {
+        name: changes.pop(name) for name in list(changes) if name in CollectorOptions.__struct_fields__
+    }
+    fields: dict[str, Any] = {
+        "id": plugin_id,
+        "name": slug,
+        "slug": slug,
+        "command": "python://example:Collector",
+        "hook_types": ("data_collection",),
+        "collector": CollectorOptions(**options),
+    }
+    return Plugin(**(fields | changes))
+
+
+def llm(llm_id: int, *plugin_ids: int) -> Llm:
+    return Llm(
+        id=llm_id,
+        name=f"llm {llm_id}",
+        slug=f"llm-{llm_id}",
+        vendor="openai",
+        api_endpoint="http://localhost",
+        attachments=tuple(Attachment(plugin_id=plugin_id) for plugin_id in plugin_ids),
+    )
+
+
+def record(value: bytes, offset: int = 0, topic: str = "weir.proxy-log.v1", name: str = "spool") -> LogRecord:
+    return LogRecord(Partition(topic, name), offset, b"1", value)
+
+
+class FakeLog:
+    """An ``EventLog`` in memory; what groups committed outlives their consumers."""
+
+    def __init__(self) -> None:
+        self.records: dict[Partition, list[LogRecord]] = defaultdict(list)
+        self.committed: dict[tuple[str, Partition], int] = {}
+        self.polls_to_fail: list[Exception] = []
+        self.commits_to_fail: list[Exception] = []
+        self.open_consumers = 0
+        self._changed = asyncio.Condition()
+
+    def append(self, *events: Event, partition: str = "spool") -> None:
+        for event in events:
+            encoded = encode(event)
+            self.append_raw(encoded.topic, encoded.value, key=encoded.key, partition=partition)
+
+    def append_raw(self, topic: str, value: bytes, *, key: bytes = b"1", partition: str = "spool") -> None:
+        place = Partition(topic, partition)
+        self.records[place].append(LogRecord(place, len(self.records[place]), key, value))
+
+    def offset(self, group: str, topic: str = "weir.proxy-log.v1", partition: str = "spool") -> int:
+        return self.committed.get((group, Partition(topic, partition)), 0)
+
+    async def until_committed(self, group: str, partition: Partition, offset: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.committed.get((group, partition), 0) >= offset)
+
+    async def until_all_committed(self) -> None:
+        """Every record has been read and committed by its kind's deciding group."""
+        for partition, records in list(self.records.items()):
+            group = "weir.deciding." + partition.topic.removeprefix("weir.").removesuffix(".v1")
+            await self.until_committed(group, partition, len(records))
+
+    async def committing(self, offsets: Mapping[tuple[str, Partition], int]) -> None:
+        async with self._changed:
+            self.committed.update(offsets)
+            self._changed.notify_all()
+
+    async def consumer(self, group: str, topics: Sequence[str]) -> FakeConsumer:
+        self.open_consumers += 1
+        return FakeConsumer(self, group, topics)
+
+    async def close(self) -> None:
+        pass
+
+
+class FakeConsumer:
+    def __init__(self, log: FakeLog, group: str, topics: Sequence[str]) -> None:
+        self._log = log
+        self._group = group
+        self._topics = topics
+        self._next: dict[Partition, int] = {}
+
+    async def poll(self, max_records: int, timeout_s: float) -> Sequence[LogRecord]:
+        if self._log.polls_to_fail:
+            raise self._log.polls_to_fail.pop()
+        found: list[LogRecord] = []
+        for partition, records in self._partitions():
+            start = self._next.setdefault(partition, self._log.committed.get((self._group, partition), 0))
+            taken = records[start : start + max_records - len(found)]
+            self._next[partition] = start + len(taken)
+            found.extend(taken)
+        await asyncio.sleep(0 if found else min(timeout_s, 0.002))
+        return found
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        if self._log.commits_to_fail:
+            raise self._log.commits_to_fail.pop()
+        await self._log.committing({(self._group, place): offset for place, offset in offsets.items()})
+
+    async def lag(self) -> Mapping[Partition, int]:
+        return {
+            partition: len(records) - self._log.committed.get((self._group, partition), 0)
+            for partition, records in self._partitions()
+        }
+
+    async def close(self) -> None:
+        self._log.open_consumers -= 1
+
+    def _partitions(self) -> list[tuple[Partition, list[LogRecord]]]:
+        return [item for item in list(self._log.records.items()) if item[0].topic in self._topics]
+
+
+Handler = Callable[[Any], Awaitable[DataCollectionResponse | None] | DataCollectionResponse | None]
+
+
+class FakeInstance:
+    """An ``Instance`` whose handlers are the functions a test gives it."""
+
+    def __init__(self, plugin_id: int = 1, **handlers: Callable[..., Awaitable[Any]]) -> None:
+        self.plugin_id = plugin_id
+        self.name = f"plugin {plugin_id}"
+        self.state = "ready"
+        self.reason = ""
+        self.handlers = handlers
+        self.calls: list[Any] = []
+
+    def implements(self, hook: str) -> bool:
+        return hook.removeprefix("handle_") in self.handlers
+
+    async def proxy_log(self, log: Any) -> Any:
+        return await self._call("proxy_log", log)
+
+    async def analytics(self, event: Any) -> Any:
+        return await self._call("analytics", event)
+
+    async def budget_usage(self, event: Any) -> Any:
+        return await self._call("budget_usage", event)
+
+    async def batch(self, events: Sequence[Any]) -> Any:
+        return await self._call("batch", events)
+
+    async def _call(self, hook: str, message: Any) -> Any:
+        self.calls.append(message)
+        return await self.handlers[hook](message)
+
+
+class FakeHost:
+    """A ``PluginHost`` with the instances a test puts there."""
+
+    def __init__(self) -> None:
+        self.instances: dict[int, FakeInstance] = {}
+        self.applied: list[int] = []
+        self.asked_when_applied: Callable[[], object] = lambda: None
+
+    def put(self, plugin_id: int = 1, **handlers: Callable[..., Awaitable[Any]]) -> FakeInstance:
+        self.instances[plugin_id] = FakeInstance(plugin_id, **handlers)
+        return self.instances[plugin_id]
+
+    def get(self, plugin_id: int) -> FakeInstance | None:
+        return self.instances.get(plugin_id)
+
+    async def apply(self, snapshot: Snapshot, ready_within: float = 0.5) -> None:
+        self.asked_when_applied()
+        self.applied.append(snapshot.revision)
+
+
+class FakeFeed:
+    """Hands out the snapshots that a test publishes."""
+
+    def __init__(self) -> None:
+        self._latest: Snapshot | None = None
+        self._changed = asyncio.Event()
+
+    def publish(self, revision: int, objects: Iterable[Any] = ()) -> None:
+        self._latest = Snapshot(revision, objects)
+        self._changed.set()
+
+    async def wait_newer(self, revision: int) -> Snapshot:
+        while self._latest is None or self._latest.revision <= revision:
+            self._changed.clear()
+            await self._changed.wait()
+        return self._latest
+
+
+async def handles(_message: Any) -> DataCollectionResponse:
+    return DataCollectionResponse(handled=True)
+
+
+async def passes(_message: Any) -> DataCollectionResponse:
+    return DataCollectionResponse()
+
+
+async def raises(_message: Any) -> DataCollectionResponse:
+    raise ConnectionError("the sink is away")
+
+
+async def hangs(_message: Any) -> DataCollectionResponse:
+    await asyncio.Event().wait()
+    raise AssertionError("never reached")
+
+
+async def batch_handles(messages: Sequence[Any]) -> list[DataCollectionResponse]:
+    return [DataCollectionResponse(handled=True) for _ in messages]
+
+
+QUICK = Backoff(first_s=0.0, longest_s=0.0)
+SETTINGS = WorkerSettings(
+    deciding=DecidingSettings(database_backoff=Backoff(first_s=0.001, longest_s=0.01), grace_s=5.0),
+    collector_backoff=QUICK,
+    restart_backoff=Backoff(first_s=0.001, longest_s=0.01),
+    ready_within_s=0.0,
+)
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'weir.db'}"
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def store(engine: AsyncEngine) -> RecordStore:
+    return RecordStore(engine)
+
+
+@pytest.fixture
+def log() -> FakeLog:
+    return FakeLog()
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost()
+
+
+@pytest.fixture
+def feed() -> FakeFeed:
+    return FakeFeed()
+
+
+@pytest.fixture
+def logger() -> Any:
+    return structlog.wrap_logger(
+        structlog.testing.CapturingLogger(),
+        processors=[],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+    )
+
+
+class Running:
+    """A worker in the background; ``stop`` ends it as SIGTERM would."""
+
+    def __init__(self, worker: CollectorWorker) -> None:
+        self.worker = worker
+        self._stop = asyncio.Event()
+        self._task = asyncio.create_task(worker.run(self._stop))
+
+    async def stop(self) -> None:
+        self._stop.set()
+        await self._task
+
+    async def abandon(self) -> None:
+        """End it as a crash would: no grace, no last commit."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+async def start(
+    log: FakeLog, feed: FakeFeed, host: FakeHost, store: Any, logger: Any
+) -> AsyncIterator[Start]:
+    """Starts workers on the test's log, feed, host and store; any of them may be replaced by name."""
+    started: list[Running] = []
+
+    def start_worker(**changes: Any) -> Running:
+        parts: dict[str, Any] = {
+            "log": log,
+            "feed": feed,
+            "host": host,
+            "store": store,
+            "clock": SystemClock(),
+            "logger": logger,
+            "settings": SETTINGS,
+        }
+        started.append(Running(CollectorWorker(**(parts | changes))))
+        return started[-1]
+
+    yield start_worker
+    for running in started:
+        await running.abandon()
+
+
+async def rows(engine: AsyncEngine, table: Table) -> list[Any]:
+    """All rows of a table, oldest first."""
+    async with engine.connect() as connection:
+        return list((await connection.execute(select(table).order_by(table.c.id))).all())
+
+
+async def stored_ids(engine: AsyncEngine, table: Table) -> list[str]:
+    return [row.event_id for row in await rows(engine, table)]

@@ -1,0 +1,284 @@
+"""One collector and one event: calls, tries, deadlines, batches, and the decision at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.collectors.conftest import (
+    FakeHost,
+    analytics,
+    batch_handles,
+    budget_usage,
+    handles,
+    hangs,
+    passes,
+    plugin,
+    proxy_log,
+    raises,
+    record,
+)
+
+from weir_collectors.backoff import Backoff
+from weir_collectors.collector import Collector
+from weir_collectors.decoding import ReadEvent, read_event
+from weir_collectors.handled import Decision
+from weir_collectors.kinds import EventKind
+from weir_core.objects import Plugin
+from weir_host.errors import PluginProtocolError
+from weir_sdk import Analytics, BudgetUsage, DataCollectionResponse, ProxyLog
+from weir_streams.events import Event, encode
+
+
+def read(event: Event) -> ReadEvent:
+    return read_event(record(encode(event).value))
+
+
+class Waits:
+    """A sleep that takes no time and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+def make(host: FakeHost, waits: Waits) -> Any:
+    def make_collector(
+        wanted: Plugin | None = None,
+        kind: EventKind = EventKind.PROXY_LOG,
+        llm_ids: frozenset[int] = frozenset(),
+    ) -> Collector:
+        return Collector(
+            wanted or plugin(),
+            kind,
+            llm_ids,
+            host=host,
+            backoff=Backoff(first_s=0.5, longest_s=3.0),
+            sleep=waits,
+        )
+
+    return make_collector
+
+
+@pytest.mark.parametrize(
+    ("handler", "handled"), [(handles, True), (passes, False)], ids=["handled", "not handled"]
+)
+async def test_a_success_is_decided_at_the_first_try(
+    make: Any, host: FakeHost, waits: Waits, handler: Any, handled: bool
+) -> None:
+    host.put(proxy_log=handler)
+    assert await make().decide(read(proxy_log())) == Decision("sink", handled=handled, tries=1)
+    assert waits.seconds == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "handler", "message"),
+    [
+        (EventKind.PROXY_LOG, proxy_log(event_id="l"), "proxy_log", ProxyLog),
+        (EventKind.ANALYTICS, analytics(event_id="a"), "analytics", Analytics),
+        (EventKind.BUDGET_USAGE, budget_usage(event_id="b"), "budget_usage", BudgetUsage),
+    ],
+)
+async def test_each_kind_of_event_reaches_its_own_handler_as_its_own_message(
+    make: Any, host: FakeHost, kind: EventKind, event: Event, handler: str, message: type
+) -> None:
+    instance = host.put(**{handler: handles})
+    assert (await make(kind=kind).decide(read(event))).handled
+    (seen,) = instance.calls
+    assert type(seen) is message
+    assert seen.event_id == event.event_id
+
+
+async def test_a_collector_that_raises_is_tried_again_with_growing_waits(
+    make: Any, host: FakeHost, waits: Waits
+) -> None:
+    instance = host.put(proxy_log=raises)
+    decision = await make(plugin(max_tries=5)).decide(read(proxy_log()))
+    assert decision == Decision("sink", tries=5, error="the sink is away")
+    assert len(instance.calls) == 5
+    assert waits.seconds == [0.5, 1.0, 2.0, 3.0]
+
+
+async def test_a_collector_that_recovers_in_time_decides(make: Any, host: FakeHost) -> None:
+    answers = iter([raises, raises, handles])
+
+    async def recovers(message: Any) -> DataCollectionResponse:
+        return await next(answers)(message)
+
+    host.put(proxy_log=recovers)
+    assert await make().decide(read(proxy_log())) == Decision("sink", handled=True, tries=3)
+
+
+async def test_a_permanent_failure_is_not_tried_again(make: Any, host: FakeHost) -> None:
+    async def refuses(_message: Any) -> DataCollectionResponse:
+        return DataCollectionResponse(success=False, error_message="no such field", retryable=False)
+
+    instance = host.put(proxy_log=refuses)
+    assert await make().decide(read(proxy_log())) == Decision("sink", tries=1, error="no such field")
+    assert len(instance.calls) == 1
+
+
+async def test_a_failure_is_a_failure_even_when_it_claims_to_have_handled(make: Any, host: FakeHost) -> None:
+    async def half(_message: Any) -> DataCollectionResponse:
+        return DataCollectionResponse(success=False, handled=True)
+
+    host.put(proxy_log=half)
+    decision = await make().decide(read(proxy_log()))
+    assert (decision.succeeded, decision.handled, decision.tries) == (False, False, 3)
+
+
+async def test_a_call_that_does_not_end_is_a_retryable_failure(make: Any, host: FakeHost) -> None:
+    instance = host.put(proxy_log=hangs)
+    decision = await make(plugin(timeout_ms=5, max_tries=2)).decide(read(proxy_log()))
+    assert not decision.succeeded
+    assert len(instance.calls) == 2
+
+
+async def test_an_event_this_release_cannot_show_is_a_permanent_failure(make: Any, host: FakeHost) -> None:
+    instance = host.put(proxy_log=handles)
+    value = encode(proxy_log()).value.replace(b'"stream":false', b'"stream":"backwards"')
+    decision = await make().decide(read_event(record(value)))
+    assert (decision.succeeded, decision.tries) == (False, 1)
+    assert instance.calls == []
+
+
+@pytest.mark.parametrize("state", ["starting", "failed", "stopped"])
+async def test_a_collector_that_is_not_ready_is_a_retryable_failure_with_its_reason(
+    make: Any, host: FakeHost, state: str
+) -> None:
+    instance = host.put(proxy_log=handles)
+    instance.state, instance.reason = state, "its module does not import"
+    decision = await make().decide(read(proxy_log()))
+    assert decision.tries == 3
+    assert decision.error == f"collector sink is {state}: its module does not import"
+
+
+async def test_a_collector_that_is_not_there_is_a_retryable_failure(make: Any) -> None:
+    decision = await make().decide(read(proxy_log()))
+    assert (decision.succeeded, decision.tries) == (False, 3)
+
+
+async def test_a_collector_that_becomes_ready_between_two_tries_decides(
+    make: Any, host: FakeHost, waits: Waits
+) -> None:
+    instance = host.put(proxy_log=handles)
+    instance.state = "starting"
+    deciding = asyncio.create_task(make().decide(read(proxy_log())))
+    while not waits.seconds:
+        await asyncio.sleep(0)
+    instance.state = "ready"
+    assert await deciding == Decision("sink", handled=True, tries=2)
+
+
+async def test_a_plugin_that_keeps_serving_after_a_failed_change_decides(make: Any, host: FakeHost) -> None:
+    host.put(proxy_log=handles).state = "degraded"
+    assert (await make().decide(read(proxy_log()))).handled
+
+
+async def test_a_kind_without_a_handler_is_not_collected(make: Any, host: FakeHost) -> None:
+    host.put(proxy_log=handles)
+    assert make().collects()
+    assert not make(kind=EventKind.ANALYTICS).collects()
+
+
+async def test_what_a_plugin_collects_is_taken_as_everything_until_it_is_ready(
+    make: Any, host: FakeHost
+) -> None:
+    assert make().collects()
+    host.put().state = "starting"
+    assert make().collects()
+
+
+async def test_no_more_calls_are_under_way_than_the_window_allows(make: Any, host: FakeHost) -> None:
+    most = under_way = 0
+
+    async def counts(_message: Any) -> None:
+        nonlocal most, under_way
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+
+    host.put(proxy_log=lambda message: _respond(counts(message)))
+    collector = make(plugin(window=3))
+    await asyncio.gather(*(collector.decide(read(proxy_log())) for _ in range(10)))
+    assert most == 3
+
+
+async def _respond(doing: Any) -> DataCollectionResponse:
+    await doing
+    return DataCollectionResponse()
+
+
+async def test_a_batch_handler_gets_the_events_that_wait_together(make: Any, host: FakeHost) -> None:
+    instance = host.put(batch=batch_handles, proxy_log=raises)
+    collector = make(plugin(window=4))
+    decisions = await asyncio.gather(*(collector.decide(read(proxy_log())) for _ in range(6)))
+    assert all(decision == Decision("sink", handled=True) for decision in decisions)
+    assert [len(batch) for batch in instance.calls] == [4, 2]
+
+
+async def test_each_event_of_a_batch_has_its_own_verdict(make: Any, host: FakeHost) -> None:
+    async def first_only(messages: Sequence[Any]) -> list[DataCollectionResponse]:
+        return [DataCollectionResponse(handled=message.event_id == "first") for message in messages]
+
+    host.put(batch=first_only)
+    collector = make()
+    first, second = await asyncio.gather(
+        collector.decide(read(proxy_log(event_id="first"))), collector.decide(read(proxy_log()))
+    )
+    assert (first.handled, second.handled) == (True, False)
+
+
+@pytest.mark.parametrize("error", [ConnectionError("bad"), PluginProtocolError("bad")])
+async def test_an_event_that_spoils_its_batch_does_not_fail_its_neighbours(
+    make: Any, host: FakeHost, error: Exception
+) -> None:
+    async def choking(messages: Sequence[Any]) -> list[DataCollectionResponse]:
+        if any(message.event_id == "bad" for message in messages):
+            raise error
+        return [DataCollectionResponse(handled=True) for _ in messages]
+
+    host.put(batch=choking)
+    collector = make()
+    events = [proxy_log(), proxy_log(event_id="bad"), proxy_log()]
+    decisions = await asyncio.gather(*(collector.decide(read(event)) for event in events))
+    assert [decision.handled for decision in decisions] == [True, False, True]
+    assert decisions[1] == Decision("sink", tries=3, error="bad")
+
+
+async def test_a_long_error_is_cut(make: Any, host: FakeHost) -> None:
+    async def verbose(_message: Any) -> DataCollectionResponse:
+        raise ValueError("x" * 100_000)
+
+    host.put(proxy_log=verbose)
+    assert len((await make().decide(read(proxy_log()))).error) == 2000
+
+
+def test_an_attached_collector_wants_the_events_of_its_llms_only(make: Any) -> None:
+    collector = make(llm_ids=frozenset({2}))
+    assert collector.wants(read(proxy_log(llm_id=2)))
+    assert not collector.wants(read(proxy_log(llm_id=3)))
+    assert not collector.wants(read(proxy_log(llm_id=None)))
+
+
+def test_a_collector_without_attachments_wants_every_event(make: Any) -> None:
+    assert make().wants(read(proxy_log(llm_id=None)))
+
+
+def test_a_collector_of_a_namespace_wants_the_events_of_its_edges_only(make: Any) -> None:
+    collector = make(plugin(namespace="eu"))
+    assert collector.wants(read(proxy_log(edge_namespace="eu")))
+    assert not collector.wants(read(proxy_log(edge_namespace="us")))
+    assert make(plugin(namespace="")).wants(read(proxy_log(edge_namespace="us")))

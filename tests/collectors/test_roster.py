@@ -1,0 +1,92 @@
+"""Which plugins decide under a configuration."""
+
+from __future__ import annotations
+
+import pytest
+from tests.collectors.conftest import QUICK, FakeHost, llm, plugin
+
+from weir_collectors.errors import UnsupportedCollectorError
+from weir_collectors.kinds import EventKind
+from weir_collectors.roster import Roster, check_collector
+from weir_core.errors import InvalidInputError
+from weir_core.objects import Plugin
+from weir_core.snapshot import Snapshot
+
+
+@pytest.fixture
+def roster(host: FakeHost) -> Roster:
+    return Roster(host, QUICK)
+
+
+def slugs(roster: Roster) -> list[str]:
+    return [collector.plugin.slug for collector in roster.deciding(EventKind.ANALYTICS)]
+
+
+def test_active_data_collection_plugins_decide(roster: Roster) -> None:
+    roster.appoint(
+        Snapshot(
+            1,
+            [
+                plugin(1, "a"),
+                plugin(2, "inactive", is_active=False),
+                plugin(3, "guard", hook_types=("auth",)),
+                plugin(4, "b", hook_types=("auth", "data_collection")),
+            ],
+        )
+    )
+    assert slugs(roster) == ["a", "b"]
+
+
+def test_a_collector_is_restricted_to_the_llms_it_is_attached_to(roster: Roster) -> None:
+    roster.appoint(Snapshot(1, [plugin(1, "some"), plugin(2, "all"), llm(5, 1), llm(6, 1), llm(7)]))
+    some, everything = roster.deciding(EventKind.PROXY_LOG)
+    assert some.llm_ids == {5, 6}
+    assert everything.llm_ids == frozenset()
+
+
+def test_an_unchanged_collector_goes_on_as_the_same_object(roster: Roster) -> None:
+    roster.appoint(Snapshot(1, [plugin(1, "same"), plugin(2, "changed"), plugin(3, "attached")]))
+    before = roster.deciding(EventKind.PROXY_LOG)
+    roster.appoint(
+        Snapshot(2, [plugin(1, "same"), plugin(2, "changed", window=7), plugin(3, "attached"), llm(5, 3)])
+    )
+    after = roster.deciding(EventKind.PROXY_LOG)
+    assert [old is new for old, new in zip(before, after, strict=True)] == [True, False, False]
+
+
+def test_who_is_dismissed_is_not_asked_any_more_and_who_is_new_not_yet(roster: Roster) -> None:
+    roster.appoint(Snapshot(1, [plugin(1, "stays"), plugin(2, "goes"), plugin(3, "sleeps")]))
+    later = Snapshot(2, [plugin(1, "stays"), plugin(3, "sleeps", is_active=False), plugin(4, "comes")])
+    roster.dismiss(later)
+    assert slugs(roster) == ["stays"]
+    roster.appoint(later)
+    assert slugs(roster) == ["stays", "comes"]
+
+
+def test_a_collector_that_cannot_be_served_as_asked_is_refused_with_the_reason(roster: Roster) -> None:
+    roster.appoint(Snapshot(1, [plugin(1, "watcher", observer=True), plugin(2, "sink")]))
+    assert slugs(roster) == ["sink"]
+    assert [item.slug for item in roster.plugins] == ["watcher", "sink"]
+    assert "observer" in roster.refused[1]
+
+
+@pytest.mark.parametrize(
+    ("refused", "field", "error"),
+    [
+        (plugin(observer=True), "collector.observer", UnsupportedCollectorError),
+        (plugin(on_outage="pause"), "collector.on_outage", UnsupportedCollectorError),
+        (plugin(timeout_ms=0), "collector.timeout_ms", InvalidInputError),
+        (plugin(max_tries=0), "collector.max_tries", InvalidInputError),
+        (plugin(window=0), "collector.window", InvalidInputError),
+    ],
+)
+def test_options_that_would_not_be_kept_to_are_refused_by_name(
+    refused: Plugin, field: str, error: type[InvalidInputError]
+) -> None:
+    with pytest.raises(error) as caught:
+        check_collector(refused)
+    assert caught.value.field == field
+
+
+def test_default_options_are_accepted() -> None:
+    check_collector(plugin())
