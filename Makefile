@@ -41,5 +41,8 @@ lock:
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		--python-version 3.11 --all-extras --group dev pyproject.toml --output-file requirements.lock
 
+proto: install
+	$(BIN)/python -m weir_proto.build
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
