@@ -129,7 +129,11 @@ class DecidingGroup:
                     self._finished.put_nowait(_Decided(event, ()))
 
     async def _decide(self, event: ReadEvent, asked: Sequence[Collector]) -> None:
-        decisions = await asyncio.gather(*(collector.decide(event) for collector in asked))
+        if len(asked) == 1:
+            # The common case; gathering one would cost it a second task.
+            decisions = [await asked[0].decide(event)]
+        else:
+            decisions = await asyncio.gather(*(collector.decide(event) for collector in asked))
         self._finished.put_nowait(_Decided(event, decisions))
 
     async def _settle(self) -> None:
