@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
 
 from weir_core.clock import Clock
+from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
-from weir_host.instance import Instance, PluginState
-from weir_sdk.services import Logger, Runtime
+from weir_host.hosted import HostedPlugin, Sleep
+from weir_host.in_process import InProcessPlugin
+from weir_host.instance import Instance, PluginState, RunningPlugin
+from weir_host.limits import HostLimits
+from weir_host.services import GatewayReads, PluginLogger, SnapshotGateway
+from weir_sdk import Logger, Services
+from weir_sdk.context import Surroundings
+from weir_sdk.services import Runtime
 
-GatewayReads: TypeAlias = Callable[[], Snapshot]
-"""Returns the snapshot that is in force now; what plugins read of the configuration comes from it."""
+_DEFAULT_LIMITS: Final = HostLimits()
 
 
 class PluginHost:
-    """Starts, changes and stops plugins; one plugin's failure never touches another."""
+    """Starts, changes and stops plugins; one plugin's failure never touches another.
+
+    Belongs to the event loop it is made in.
+
+    Args:
+        runtime: Only plugins of this runtime are hosted.
+        hook_types: Only plugins with one of these hook types are hosted, and only for these.
+        gateway_reads: Where plugins' reads of the configuration come from.
+        plugin_modules: The modules (with all below them) that ``python://`` may load; None allows any.
+        edge_id: What plugins see as ``ctx.edge_id``.
+        edge_namespace: What they see as ``ctx.edge_namespace``.
+        logger: Plugins' log lines go here, and what happens to plugins.
+        clock: Dates changes of state.
+        limits: Deadlines and pauses.
+        sleep: Waits for as many seconds as it is given; for pauses, not for deadlines.
+    """
 
     def __init__(
         self,
@@ -28,21 +51,107 @@ class PluginHost:
         edge_namespace: str,
         logger: Logger,
         clock: Clock,
+        limits: HostLimits = _DEFAULT_LIMITS,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
-        raise NotImplementedError
+        self._runtime = runtime
+        self._hook_types = hook_types
+        self._gateway_reads = gateway_reads
+        self._plugin_modules = None if plugin_modules is None else tuple(plugin_modules)
+        self._edge_id = edge_id
+        self._edge_namespace = edge_namespace
+        self._logger = logger
+        self._clock = clock
+        self._limits = limits
+        self._sleep = sleep
+        self._wanted: dict[int, HostedPlugin] = {}
+        self._leaving: dict[int, HostedPlugin] = {}
+        self._lives: dict[HostedPlugin, asyncio.Task[None]] = {}
 
     async def apply(self, snapshot: Snapshot, ready_within: float = 0.5) -> None:
-        """Follow a snapshot; wait at most ``ready_within`` seconds for what has to start."""
-        raise NotImplementedError
+        """Follow a snapshot: start what is new, change what is different, let go of what is gone.
+
+        What is to serve differently serves as before until its new form is ready. The newest snapshot counts,
+        also while an earlier call still waits.
+
+        Args:
+            snapshot: What is wanted.
+            ready_within: Seconds to wait for what has to start; whatever takes longer goes on starting.
+        """
+        wanted = {plugin.id: plugin for plugin in snapshot.plugins.values() if self._hosts(plugin)}
+        for plugin_id in self._wanted.keys() - wanted.keys():
+            gone = self._leaving[plugin_id] = self._wanted.pop(plugin_id)
+            gone.want(None)
+        for plugin in wanted.values():
+            self._hosted(plugin).want(plugin)
+        try:
+            async with asyncio.timeout(ready_within):
+                for hosted in tuple(self._wanted.values()):
+                    await hosted.settled()
+        except TimeoutError:
+            return
 
     def get(self, plugin_id: int) -> Instance | None:
-        """The plugin, whatever its state; None when this process does not host it."""
-        raise NotImplementedError
+        """The plugin, whatever its state; None when this process does not host it.
 
-    def states(self) -> Mapping[int, PluginState]:
-        """What each hosted plugin is doing, by plugin id."""
-        raise NotImplementedError
+        A plugin that has left the configuration can still be had for a while, for requests that began before.
+        """
+        return self._wanted.get(plugin_id) or self._leaving.get(plugin_id)
+
+    def states(self) -> dict[int, PluginState]:
+        """What each wanted plugin is doing, by its id."""
+        return {plugin_id: hosted.status for plugin_id, hosted in self._wanted.items()}
 
     async def close(self) -> None:
-        """Drain and stop all plugins."""
-        raise NotImplementedError
+        """Let calls in flight end, shut all plugins down, and wait for that; within the limits."""
+        self._leaving.update(self._wanted)
+        self._wanted.clear()
+        for hosted in self._lives:
+            hosted.finish()
+        await asyncio.gather(*self._lives.values())
+
+    def _hosts(self, plugin: Plugin) -> bool:
+        return (
+            plugin.is_active
+            and plugin.runtime == self._runtime
+            and not self._hook_types.isdisjoint(plugin.hook_types)
+        )
+
+    def _hosted(self, plugin: Plugin) -> HostedPlugin:
+        hosted = self._wanted.get(plugin.id) or self._leaving.pop(plugin.id, None)
+        if hosted is None or hosted.over:
+            hosted = HostedPlugin(
+                plugin,
+                self._launch,
+                limits=self._limits,
+                clock=self._clock,
+                sleep=self._sleep,
+                logger=self._logger,
+            )
+            life = self._lives[hosted] = asyncio.create_task(hosted.live())
+            life.add_done_callback(partial(self._forget, hosted))
+        self._wanted[plugin.id] = hosted
+        return hosted
+
+    def _forget(self, hosted: HostedPlugin, _: asyncio.Task[None]) -> None:
+        del self._lives[hosted]
+        if self._leaving.get(hosted.plugin_id) is hosted:
+            del self._leaving[hosted.plugin_id]
+
+    def _launch(self, plugin: Plugin) -> RunningPlugin:
+        gateway = SnapshotGateway(plugin, self._gateway_reads, self._clock)
+        services = Services(
+            PluginLogger(self._logger, plugin.name), gateway if self._runtime == "gateway" else None
+        )
+        return InProcessPlugin(
+            plugin,
+            hook_types=self._hook_types,
+            plugin_modules=self._plugin_modules,
+            surroundings=Surroundings(
+                runtime=self._runtime,
+                services=services,
+                edge_id=self._edge_id,
+                edge_namespace=self._edge_namespace,
+            ),
+            limits=self._limits,
+        )

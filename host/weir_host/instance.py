@@ -52,30 +52,30 @@ class Calls(Protocol):
         PluginNotReadyError, PluginCallError, PluginProtocolError: See ``weir_host.errors``.
     """
 
-    def pre_auth(self, call: CallInfo, request: Request) -> RequestCall: ...
-    def auth(self, call: CallInfo, request: Request) -> RequestCall: ...
-    def post_auth(self, call: CallInfo, request: Request) -> RequestCall: ...
+    def pre_auth(self, call: CallInfo, request: Request, /) -> RequestCall: ...
+    def auth(self, call: CallInfo, request: Request, /) -> RequestCall: ...
+    def post_auth(self, call: CallInfo, request: Request, /) -> RequestCall: ...
 
-    def response_headers(self, call: CallInfo, response: Response) -> ResponseCall:
+    def response_headers(self, call: CallInfo, response: Response, /) -> ResponseCall:
         """The changed answer; None means unchanged."""
         ...
 
-    def response_body(self, call: CallInfo, response: Response) -> ResponseCall:
+    def response_body(self, call: CallInfo, response: Response, /) -> ResponseCall:
         """The changed answer; None means unchanged. A chunk with an empty body is to be swallowed."""
         ...
 
-    def proxy_log(self, log: ProxyLog) -> CollectorCall: ...
-    def analytics(self, analytics: Analytics) -> CollectorCall: ...
-    def budget_usage(self, usage: BudgetUsage) -> CollectorCall: ...
+    def proxy_log(self, log: ProxyLog, /) -> CollectorCall: ...
+    def analytics(self, analytics: Analytics, /) -> CollectorCall: ...
+    def budget_usage(self, usage: BudgetUsage, /) -> CollectorCall: ...
 
-    def batch(self, events: Sequence[Event]) -> BatchCall:
+    def batch(self, events: Sequence[Event], /) -> BatchCall:
         """One response for each event, in order; by the single handlers where the plugin has no batch form.
 
         The single handlers' failures are responses with ``success`` false; a failing batch handler raises.
         """
         ...
 
-    def implements(self, hook: str) -> bool:
+    def implements(self, hook: str, /) -> bool:
         """Whether it serves a hook type (``post_auth``) or has a handler (``handle_post_auth``).
 
         Only what the plugin's ``hook_types`` name counts.
@@ -84,7 +84,11 @@ class Calls(Protocol):
 
 
 class Instance(Calls, Protocol):
-    """One plugin. The same object through restarts and changes, so it may be kept."""
+    """One plugin, whatever becomes of it. The same object through restarts and changes, so it may be kept.
+
+    While it cannot serve, its calls raise ``PluginNotReadyError``, and it implements what its hook types
+    name.
+    """
 
     @property
     def plugin_id(self) -> int: ...

@@ -1,0 +1,268 @@
+"""One plugin's life in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+import msgspec
+
+from weir_core.clock import Clock
+from weir_core.objects import Plugin
+from weir_host.calls import CallInfo
+from weir_host.errors import PluginNotReadyError, PluginStartError
+from weir_host.instance import (
+    BatchCall,
+    Calls,
+    CollectorCall,
+    PluginState,
+    RequestCall,
+    ResponseCall,
+    RunningPlugin,
+    State,
+)
+from weir_host.limits import HostLimits
+from weir_sdk import Analytics, BudgetUsage, Event, Logger, ProxyLog, Request, Response
+from weir_sdk.capabilities import HANDLERS
+
+Launch = Callable[[Plugin], RunningPlugin]
+"""Makes, but does not start, the running form of a plugin."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class HostedPlugin:
+    """A plugin as its admin wants it (``want``), and what became of the wish (``status``); an ``Instance``.
+
+    ``live`` is its life; whoever creates the plugin runs it, once.
+    """
+
+    def __init__(
+        self,
+        plugin: Plugin,
+        launch: Launch,
+        *,
+        limits: HostLimits,
+        clock: Clock,
+        sleep: Sleep,
+        logger: Logger,
+    ) -> None:
+        self._plugin = plugin
+        self._launch = launch
+        self._limits = limits
+        self._clock = clock
+        self._sleep = sleep
+        self._logger = logger
+        self._wanted: Plugin | None = plugin
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._over = False
+        self._running: RunningPlugin | None = None
+        self._running_as: Plugin | None = None
+        self._calls: Calls = _NotServing(plugin, "starting", "")
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._status = PluginState(state="starting", since_us=clock.wall_us())
+
+    async def live(self) -> None:
+        """Start, serve, change, try again, linger, drain, stop: until nobody wants it any more."""
+        failures = 0
+        while not self._over:
+            plugin = self._take_wish()
+            try:
+                if plugin is None:
+                    await self._unless_changed(self._linger())
+                else:
+                    await self._unless_changed(self._bring_up(plugin))
+                    await self._changed.wait()
+            except PluginStartError as error:
+                failures += 1
+                self._note_failure(error)
+                await self._unless_changed(self._sleep(self._limits.retry_after(failures)))
+            if self._changed.is_set():
+                failures = 0
+        self._retire()
+        self._note("stopped", "nobody wants it any more")
+        await asyncio.gather(*self._retiring)
+
+    def want(self, plugin: Plugin | None) -> None:
+        """Change the wish; None means that nobody wants the plugin any more."""
+        if _encoded(plugin) == _encoded(self._wanted):
+            return
+        self._wanted = plugin
+        self._settled.clear()
+        self._changed.set()
+
+    def finish(self) -> None:
+        """Nobody wants it any more, and nobody needs it to linger."""
+        self._wanted = None
+        self._over = True
+        self._changed.set()
+
+    async def settled(self) -> None:
+        """Wait until the newest wish has come true or has failed for the first time."""
+        await self._settled.wait()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is past being wanted again."""
+        return self._over
+
+    @property
+    def status(self) -> PluginState:
+        """What it is doing."""
+        abandoned = self._running.abandoned if self._running is not None else 0
+        return msgspec.structs.replace(self._status, abandoned=abandoned)
+
+    @property
+    def plugin_id(self) -> int:
+        """The plugin's id."""
+        return self._plugin.id
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+        return self._plugin.name
+
+    @property
+    def state(self) -> State:
+        """What it is doing, in one word."""
+        return self._status.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready."""
+        return self._status.reason
+
+    def implements(self, hook: str, /) -> bool:
+        """Whether a hook type or a handler of this name is served."""
+        return self._calls.implements(hook)
+
+    def pre_auth(self, call: CallInfo, request: Request, /) -> RequestCall:
+        """Forwarded to what serves now, as all that follow."""
+        return self._calls.pre_auth(call, request)
+
+    def auth(self, call: CallInfo, request: Request, /) -> RequestCall:
+        return self._calls.auth(call, request)
+
+    def post_auth(self, call: CallInfo, request: Request, /) -> RequestCall:
+        return self._calls.post_auth(call, request)
+
+    def response_headers(self, call: CallInfo, response: Response, /) -> ResponseCall:
+        return self._calls.response_headers(call, response)
+
+    def response_body(self, call: CallInfo, response: Response, /) -> ResponseCall:
+        return self._calls.response_body(call, response)
+
+    def proxy_log(self, log: ProxyLog, /) -> CollectorCall:
+        return self._calls.proxy_log(log)
+
+    def analytics(self, analytics: Analytics, /) -> CollectorCall:
+        return self._calls.analytics(analytics)
+
+    def budget_usage(self, usage: BudgetUsage, /) -> CollectorCall:
+        return self._calls.budget_usage(usage)
+
+    def batch(self, events: Sequence[Event], /) -> BatchCall:
+        return self._calls.batch(events)
+
+    def _take_wish(self) -> Plugin | None:
+        self._changed.clear()
+        if self._wanted is not None:
+            self._plugin = self._wanted
+        return self._wanted
+
+    async def _bring_up(self, plugin: Plugin) -> None:
+        """Make the plugin serve as it is wanted now; what served before goes on until then."""
+        if self._running_as is None or _what_starts(self._running_as) != _what_starts(plugin):
+            if self._running is None:
+                self._note("starting", "", settled=False)
+            fresh = self._launch(plugin)
+            try:
+                async with asyncio.timeout(self._limits.start_s):
+                    await fresh.start()
+            except TimeoutError as error:
+                raise PluginStartError(f"it was not ready after {self._limits.start_s:g} s") from error
+            self._retire()
+            self._running, self._running_as, self._calls = fresh, plugin, fresh
+            self._logger.info("plugin ready", plugin=plugin.name)
+        self._note("ready", "")
+
+    async def _linger(self) -> None:
+        """Requests that began when the plugin was wanted may still call it."""
+        self._settled.set()
+        await self._sleep(self._limits.linger_s)
+        self._over = True
+
+    def _retire(self) -> None:
+        """Take what serves out of service; calls in flight end in their own time."""
+        if self._running is None:
+            return
+        stopping = asyncio.create_task(self._running.stop())
+        self._retiring.add(stopping)
+        stopping.add_done_callback(self._retiring.discard)
+        self._running = self._running_as = None
+
+    def _note_failure(self, error: PluginStartError) -> None:
+        state: State = "failed" if self._running is None else "degraded"
+        self._logger.warning("plugin cannot start", plugin=self._plugin.name, state=state, reason=str(error))
+        self._note(state, str(error))
+
+    def _note(self, state: State, reason: str, *, settled: bool = True) -> None:
+        if (state, reason) != (self._status.state, self._status.reason):
+            self._status = PluginState(state=state, reason=reason, since_us=self._clock.wall_us())
+        if self._running is None:
+            self._calls = _NotServing(self._plugin, state, reason)
+        if settled:
+            self._settled.set()
+
+    async def _unless_changed(self, work: Awaitable[None]) -> None:
+        """Do this, but drop it when the wish changes."""
+        working = asyncio.ensure_future(work)
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((working, changed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+            working.cancel()
+        await asyncio.wait((working,))
+        if not working.cancelled():
+            working.result()
+
+
+class _NotServing:
+    """What is called while a plugin cannot serve: a guard that is not there must never be a way in."""
+
+    def __init__(self, plugin: Plugin, state: State, reason: str) -> None:
+        self._serves = {name for kind in plugin.hook_types for name in (kind, *HANDLERS.get(kind, ()))}
+        self._message = f"plugin {plugin.name!r} is {state}" + (f": {reason}" if reason else "")
+
+    def implements(self, hook: str, /) -> bool:
+        return hook in self._serves
+
+    async def _refuse(self, *_: object) -> NoReturn:
+        raise PluginNotReadyError(self._message)
+
+    pre_auth = auth = post_auth = _refuse
+    response_headers = response_body = _refuse
+    proxy_log = analytics = budget_usage = batch = _refuse
+
+
+def _what_starts(plugin: Plugin) -> bytes:
+    """Everything that takes a new start when it changes."""
+    return msgspec.json.encode(
+        (
+            plugin.command,
+            plugin.checksum,
+            plugin.config,
+            plugin.hook_types,
+            plugin.service_scopes,
+            plugin.name,
+            plugin.slug,
+        )
+    )
+
+
+def _encoded(plugin: Plugin | None) -> bytes:
+    # Compared as bytes: to Python a config of {"limit": 1} equals one of {"limit": True}.
+    return msgspec.json.encode(plugin)

@@ -1,0 +1,65 @@
+"""One way to await a plugin's handlers, however they are written."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
+
+from weir_host.inflight import InFlight
+from weir_host.limits import HostLimits
+from weir_host.tasks import HandlerTasks
+from weir_host.threads import HandlerThreads
+from weir_sdk.plugin import is_inline
+
+Invocation: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
+"""Calls a handler with its arguments. Cancelling it ends it at once, whatever the handler does."""
+
+
+class HandlerRunner:
+    """Runs the handlers of one plugin: ``async def`` in the event loop, ``def`` in threads, unless inline."""
+
+    def __init__(self, name: str, limits: HostLimits) -> None:
+        self._inflight = InFlight()
+        self._tasks = HandlerTasks(self._inflight, cancel_grace_s=limits.cancel_grace_s)
+        self._threads = HandlerThreads(name, self._inflight, limit=limits.threads_per_plugin)
+
+    @property
+    def abandoned(self) -> int:
+        """Handlers that nobody waits for any more and that still run."""
+        return self._inflight.abandoned
+
+    def invocation(self, handler: Callable[..., Any]) -> Invocation:
+        """Find out how a handler is written, once."""
+        if inspect.iscoroutinefunction(handler):
+            run = self._tasks.run
+            return lambda *arguments: run(handler(*arguments))
+        if is_inline(handler):
+            return lambda *arguments: self._inline(handler, arguments)
+        return lambda *arguments: self.in_thread(handler, *arguments)
+
+    async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> object:
+        """Call a plain function that may block."""
+        return await self._finished(await self._threads.run(function, *arguments))
+
+    async def idle(self) -> None:
+        """Wait until no handler is at work."""
+        await self._inflight.idle()
+
+    def close(self) -> None:
+        """Take no more handlers; those at work go on to their own ends."""
+        self._tasks.close()
+        self._threads.close()
+
+    async def _inline(self, handler: Callable[..., Any], arguments: tuple[Any, ...]) -> object:
+        return await self._finished(handler(*arguments))
+
+    async def _finished(self, answer: object) -> object:
+        # A plain function may hand back a coroutine that somebody else made.
+        if inspect.isawaitable(answer):
+            return await self._tasks.run(_awaiting(answer))
+        return answer
+
+
+async def _awaiting(awaitable: Awaitable[object]) -> object:
+    return await awaitable

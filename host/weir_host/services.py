@@ -1,0 +1,148 @@
+"""The gateway's services, as plugins in this process get them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from weir_core.clock import Clock
+from weir_core.objects import App, Llm, ModelPrice, Plugin
+from weir_core.snapshot import Snapshot
+from weir_sdk import AppInfo, LlmInfo, Logger, MissingScopeError, ModelPriceInfo, NotFoundError
+
+GatewayReads: TypeAlias = Callable[[], Snapshot]
+"""Returns the snapshot in force; what plugins read of the configuration comes from it."""
+
+_Item = TypeVar("_Item")
+
+
+class SnapshotGateway:
+    """``ctx.services.gateway`` out of the snapshot; no secret of it can be reached."""
+
+    def __init__(self, plugin: Plugin, reads: GatewayReads, clock: Clock) -> None:
+        self._plugin = plugin
+        self._reads = reads
+        self._clock = clock
+
+    async def get_app(self, app_id: int) -> AppInfo:
+        """One app."""
+        return _app_info(_found(self._read("apps.read").apps, app_id, "app"))
+
+    async def list_apps(self) -> list[AppInfo]:
+        """All apps, by id."""
+        return [_app_info(app) for _, app in sorted(self._read("apps.read").apps.items())]
+
+    async def get_llm(self, llm_id: int) -> LlmInfo:
+        """One LLM."""
+        return _llm_info(_found(self._read("llms.read").llms, llm_id, "LLM"))
+
+    async def list_llms(self) -> list[LlmInfo]:
+        """All LLMs, by id."""
+        return [_llm_info(llm) for _, llm in sorted(self._read("llms.read").llms.items())]
+
+    async def get_model_price(self, model: str, vendor: str) -> ModelPriceInfo:
+        """The admin's price for a model: the row that names it, else the first whose pattern fits."""
+        now = self._clock.wall_us()
+        rows = [
+            row
+            for row in self._read("pricing.read").model_prices
+            if row.vendor == vendor and (row.effective_from_us or 0) <= now and fnmatchcase(model, row.model)
+        ]
+        if not rows:
+            raise NotFoundError(f"there is no price for model {model!r} of vendor {vendor!r}")
+        return _price_info(max(rows, key=lambda row: (row.model == model, row.effective_from_us or 0)), model)
+
+    def _read(self, scope: str) -> Snapshot:
+        if scope not in self._plugin.service_scopes:
+            raise MissingScopeError(
+                f"plugin {self._plugin.name!r} lacks the scope {scope}; an admin adds it to service_scopes"
+            )
+        return self._reads()
+
+
+class PluginLogger:
+    """``ctx.services.logger``: the gateway's log, each line marked with the plugin."""
+
+    def __init__(self, logger: Logger, plugin: str) -> None:
+        self._logger = logger
+        self._plugin = plugin
+
+    def debug(self, message: str, /, **values: Any) -> None:
+        """For whoever debugs the plugin."""
+        self._logger.debug(message, **self._marked(values))
+
+    def info(self, message: str, /, **values: Any) -> None:
+        """What happened."""
+        self._logger.info(message, **self._marked(values))
+
+    def warning(self, message: str, /, **values: Any) -> None:
+        """What somebody should look at."""
+        self._logger.warning(message, **self._marked(values))
+
+    def error(self, message: str, /, **values: Any) -> None:
+        """What somebody must look at."""
+        self._logger.error(message, **self._marked(values))
+
+    def _marked(self, values: dict[str, Any]) -> dict[str, Any]:
+        # structlog calls its message "event": a value of that name would make the line fail.
+        if "event" in values:
+            values["event_"] = values.pop("event")
+        return {**values, "plugin": self._plugin}
+
+
+def _found(items: Mapping[int, _Item], item_id: int, kind: str) -> _Item:
+    item = items.get(item_id)
+    if item is None:
+        raise NotFoundError(f"there is no {kind} with id {item_id!r}")
+    return item
+
+
+def _app_info(app: App) -> AppInfo:
+    return AppInfo(
+        id=app.id,
+        name=app.name,
+        description=app.description,
+        owner_email=app.owner_email,
+        user_id=app.user_id,
+        llm_ids=app.llm_ids,
+        is_active=app.is_active,
+        namespace=app.namespace,
+        metadata=_copied(app.metadata),
+    )
+
+
+def _llm_info(llm: Llm) -> LlmInfo:
+    return LlmInfo(
+        id=llm.id,
+        name=llm.name,
+        slug=llm.slug,
+        vendor=llm.vendor,
+        api_endpoint=llm.api_endpoint,
+        has_api_key=llm.api_key is not None,
+        default_model=llm.default_model,
+        allowed_models=llm.allowed_models,
+        is_active=llm.is_active,
+        namespace=llm.namespace,
+        metadata=_copied(llm.metadata),
+    )
+
+
+def _price_info(row: ModelPrice, model: str) -> ModelPriceInfo:
+    return ModelPriceInfo(
+        vendor=row.vendor,
+        model=model,
+        input=row.input,
+        output=row.output,
+        cache_read=row.cache_read,
+        cache_write=row.cache_write,
+        reasoning=row.reasoning,
+        currency=row.currency,
+    )
+
+
+def _copied(metadata: dict[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = msgspec.to_builtins(metadata)
+    return copied
