@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from weir_collectors.errors import DatabaseUrlError
@@ -39,7 +39,8 @@ def create_engine(url: str) -> AsyncEngine:
         DatabaseUrlError: The URL cannot be parsed or names another kind of database.
     """
     parsed = _with_async_driver(url)
-    engine = create_async_engine(parsed)
+    # An error's text goes to logs and status pages; parameters would carry request bodies there.
+    engine = create_async_engine(parsed, hide_parameters=True)
     if parsed.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_pragmas)
         event.listen(engine.sync_engine, "begin", _begin)
@@ -51,6 +52,11 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection in a transaction that only reads, from one consistent state of the database."""
     async with engine.execution_options(**{_READ_ONLY: True}).connect() as connection:
         yield connection
+
+
+def reason_of(error: Exception) -> str:
+    """What the database itself said, without SQLAlchemy's statement and advice."""
+    return str(error.orig if isinstance(error, DBAPIError) else error)
 
 
 def _with_async_driver(url: str) -> URL:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Table, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from weir_collectors.database import reading
+from weir_collectors.database import reading, reason_of
 from weir_collectors.errors import DatabaseUnavailableError, InvalidPageError
 from weir_collectors.kinds import EventKind
 from weir_collectors.tables import RECORDS
@@ -83,7 +83,9 @@ async def read_page(
     except OverflowError as error:
         raise InvalidPageError("a number in the filter or the cursor is beyond 64 bits") from error
     except (SQLAlchemyError, OSError) as error:
-        raise DatabaseUnavailableError(f"{kind} records cannot be read now; try again: {error}") from error
+        raise DatabaseUnavailableError(
+            f"{kind} records cannot be read now; try again: {reason_of(error)}"
+        ) from error
     more = len(rows) > limit
     page = rows[:limit]
     return RecordPage(

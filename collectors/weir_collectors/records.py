@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from weir_collectors.database import reason_of
 from weir_collectors.decoding import ReadEvent
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import EventKind
@@ -76,7 +77,7 @@ class RecordStore:
         except (SQLAlchemyError, OSError) as error:
             raise DatabaseUnavailableError(
                 f"{len(events)} {kind} events could not be written to the database; they stay in the log "
-                f"until it takes them: {error}"
+                f"until it takes them: {reason_of(error)}"
             ) from error
         return new
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 
 import pytest
@@ -115,9 +116,20 @@ async def test_a_database_without_tables_is_a_retryable_error(
 ) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(metadata.drop_all)
-    with pytest.raises(DatabaseUnavailableError) as caught:
+    with pytest.raises(DatabaseUnavailableError, match="no such table") as caught:
         await store.store(EventKind.PROXY_LOG, read(proxy_log()))
     assert caught.value.retryable
+
+
+async def test_an_error_does_not_carry_what_was_to_be_written(
+    store: RecordStore, engine: AsyncEngine
+) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
+    events = read(proxy_log(request_body="my medical history"))
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        await store.store(EventKind.PROXY_LOG, events)
+    assert "medical" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_writers_side_by_side_wait_for_each_other(engine: AsyncEngine) -> None:
