@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class WeirError(Exception):
     """What happened, to what, and what to do about it.
@@ -26,9 +28,24 @@ class InvalidInputError(WeirError):
         self.field = field
 
 
+class UnknownVendorError(InvalidInputError):
+    """A vendor name that Weir has no table for; the message lists those it has."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no vendor {name!r}; use one of {', '.join(known)}", field="vendor")
+
+
 class SettingsError(WeirError):
     """A setting that is unknown or out of range; the message names it."""
 
 
 class SecretError(WeirError):
     """A secret that cannot be read with the keys at hand."""
+
+
+class SseEventTooLargeError(WeirError):
+    """An upstream sent one server-sent event larger than the gateway is willing to hold."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the upstream sent a server-sent event of more than {limit} bytes")
+        self.limit = limit
