@@ -126,7 +126,7 @@ async def test_an_error_does_not_carry_what_was_to_be_written(
 ) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(metadata.drop_all)
-    events = read(proxy_log(request_body="my medical history"))
+    events = read(proxy_log(model_name="my-medical-model"))
     with pytest.raises(DatabaseUnavailableError) as caught:
         await store.store(EventKind.PROXY_LOG, events)
     assert "medical" not in "".join(traceback.format_exception(caught.value))
