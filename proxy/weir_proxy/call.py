@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import msgspec
 
 from weir_core.objects import App
 from weir_core.usage import NO_USAGE, Answer, Usage
@@ -17,23 +16,19 @@ from weir_proxy.routes import Mode
 from weir_proxy.trace import Trace
 from weir_sdk import Request
 from weir_streams.events import Attempt, Outcome
-
-if TYPE_CHECKING:
-    from weir_streams.inflight import Slot
+from weir_streams.inflight import Slot
 
 
-@dataclass(slots=True)
-class Caller:
+class Caller(msgspec.Struct):
     """Who calls, once that is known."""
 
     app: App
     credential_id: int | None = None
     user_id: str | None = None
-    claims: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, str] = {}
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct, kw_only=True):
     """One call. The first block is known when it is routed; the rest is filled in on the way.
 
     ``method``, ``path`` and ``query`` are as the client sent them, or as a plugin changed them.
@@ -59,15 +54,15 @@ class Call:
     body: bytes = b""
     fields: RequestFields | None = None
     hook_request: Request | None = None
-    changed_headers: dict[str, str | None] = field(default_factory=dict)
-    shown_headers: dict[str, str] = field(default_factory=dict)
+    changed_headers: dict[str, str | None] = {}
+    shown_headers: dict[str, str] = {}
     caller: Caller | None = None
     model: str | None = None
-    plugin_ms: dict[str, float] = field(default_factory=dict)
+    plugin_ms: dict[str, float] = {}
 
     upstream_body: bytes = b""
     hides_usage_chunk: bool = False
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
     sent_upstream: bool = False
     upstream_ms: float | None = None
     first_byte_ms: float | None = None

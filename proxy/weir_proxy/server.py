@@ -177,6 +177,7 @@ class ProxyWorker:
                     for plugin_id, state in self._host.states().items()
                 },
             }
+            gateway.metrics.in_flight(gateway.spool.in_flight)
             with contextlib.suppress(httpx2.HTTPError):
                 await handover.report(status)
             await asyncio.sleep(_REPORT_INTERVAL_S)
