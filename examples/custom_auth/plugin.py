@@ -27,9 +27,7 @@ class CustomAuth(BasePlugin):
                     user_id="plugin-user", username="Plugin User", claims={"source": "custom-auth-plugin"}
                 )
             )
-        ctx.services.logger.warning(
-            "a caller was refused", request_id=ctx.request_id, token_given=bool(token)
-        )
+        ctx.services.logger.warning("caller refused", request_id=ctx.request_id, token_given=bool(token))
         return PluginResponse(
             block=True,
             status_code=401,
@@ -40,7 +38,7 @@ class CustomAuth(BasePlugin):
     def get_config_schema(self) -> dict[str, Any]:
         return {
             "type": "object",
-            "properties": {"valid_token": {"type": "string", "minLength": 16}},
+            "properties": {"valid_token": {"type": "string", "minLength": 1}},
             "required": ["valid_token"],
             "additionalProperties": False,
         }

@@ -5,18 +5,18 @@ from custom_auth.plugin import CustomAuth
 
 from weir_sdk.testing import RecordingLogger, make_context, make_request, run
 
-TOKEN = "correct-horse-battery"
+VALID = "correct-horse-battery"
 
 
 @pytest.fixture
 def plugin() -> CustomAuth:
     plugin = CustomAuth()
-    run(plugin.initialize, make_context(), {"valid_token": TOKEN})
+    run(plugin.initialize, make_context(), {"valid_token": VALID})
     return plugin
 
 
 def test_the_right_token_lets_the_caller_in(plugin: CustomAuth) -> None:
-    request = make_request(headers={"Authorization": f"Bearer {TOKEN}"})
+    request = make_request(headers={"Authorization": f"Bearer {VALID}"})
     answer = run(plugin.handle_auth, make_context(), request)
     assert not answer.block
     assert answer.credential is not None
@@ -37,7 +37,7 @@ def test_a_refusal_is_logged_without_the_token(plugin: CustomAuth) -> None:
     logger = RecordingLogger()
     request = make_request(headers={"Authorization": "Bearer wrong-token"})
     run(plugin.handle_auth, make_context(logger=logger), request)
-    assert [line.message for line in logger.lines] == ["a caller was refused"]
+    assert [line.message for line in logger.lines] == ["caller refused"]
     assert "wrong-token" not in str(logger.lines)
 
 
