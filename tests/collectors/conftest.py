@@ -171,6 +171,7 @@ class FakeConsumer:
         return found
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        await asyncio.sleep(0)
         if self._log.commits_to_fail:
             raise self._log.commits_to_fail.pop()
         await self._log.committing({(self._group, place): offset for place, offset in offsets.items()})
