@@ -26,6 +26,10 @@ def check_collector(plugin: Plugin) -> None:
         InvalidInputError: A number is out of its range; ``field`` names it.
     """
     options = plugin.collector
+    if plugin.runtime != "gateway":
+        raise UnsupportedCollectorError(
+            "collectors of the studio runtime are not supported yet; let runtime be gateway", field="runtime"
+        )
     if options.observer:
         raise UnsupportedCollectorError(
             "observer collectors are not supported yet; leave observer out", field="collector.observer"

@@ -73,6 +73,7 @@ def test_a_collector_that_cannot_be_served_as_asked_is_refused_with_the_reason(r
 @pytest.mark.parametrize(
     ("refused", "field", "error"),
     [
+        (plugin(runtime="studio"), "runtime", UnsupportedCollectorError),
         (plugin(observer=True), "collector.observer", UnsupportedCollectorError),
         (plugin(on_outage="pause"), "collector.on_outage", UnsupportedCollectorError),
         (plugin(timeout_ms=0), "collector.timeout_ms", InvalidInputError),
