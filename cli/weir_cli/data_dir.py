@@ -17,6 +17,7 @@ from weir_cli.errors import DataDirError, DataDirInUseError
 
 # The smallest size of sockaddr_un.sun_path among the systems we run on (macOS), with its closing NUL.
 _MAX_SOCKET_PATH: Final = 103
+_LONGEST_SOCKET_NAME: Final = len("internal.sock")
 _LEFTOVERS_WAIT_S: Final = 3.0
 _POLL_S: Final = 0.05
 
@@ -64,13 +65,22 @@ class DataDir:
         return self.root / "LOCK"
 
     @property
-    def control_socket(self) -> Path:
-        """Where control listens: in ``run/``, or in a private temporary directory where that is too long."""
-        path = self.run / "control.sock"
-        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
-            return path
+    def sockets(self) -> Path:
+        """``run/``, or a private temporary directory where that is too long for a unix socket."""
+        if len(os.fsencode(self.run)) + 1 + _LONGEST_SOCKET_NAME <= _MAX_SOCKET_PATH:
+            return self.run
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}-{digest}" / path.name
+        return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}-{digest}"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where control serves the management API."""
+        return self.sockets / "control.sock"
+
+    @property
+    def internal_socket(self) -> Path:
+        """Where control takes the other children's reports; nothing from outside is handed to it."""
+        return self.sockets / "internal.sock"
 
     @classmethod
     def at(cls, path: Path) -> Self:

@@ -29,5 +29,5 @@ class DemoError(CliError):
     """The demo's objects could not be set up."""
 
 
-class NoSuchTokenError(CliError):
-    """A token id that names no management token."""
+class NoDatabaseError(CliError):
+    """A command needs the database of a gateway that was never started."""

@@ -74,7 +74,7 @@ class SpoolOptions(_Table):
         default=24, gt=0, description="Events that every consumer has read are kept this long for replay."
     )
     retention_bytes: ByteSize = Field(
-        default=ByteSize(_GIB), ge=0, description="... and at most this many bytes of them."
+        default=ByteSize(_GIB), ge=0, description="Beyond this many bytes of them, the oldest go earlier."
     )
     max_bytes: ByteSize = Field(
         default=ByteSize(10 * _GIB),
@@ -121,10 +121,11 @@ class Settings(_Table):
         description="Serve only the objects of this namespace and those without one.",
     )
     log_format: Literal["console", "json"] = Field(
-        default="console", description="How log lines are written."
+        default="console", description="How log lines are written: `console` or `json`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severity that is logged."
+        default="info",
+        description="The least severity that is logged: `debug`, `info`, `warning` or `error`.",
     )
     shutdown_grace: float = Field(
         default=30, ge=0, le=3600, description="Seconds that requests in flight get to finish after SIGTERM."

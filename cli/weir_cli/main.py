@@ -1,0 +1,88 @@
+"""The ``weir`` command. Exit codes: 0 done, 1 failed, 2 wrong usage (settings included)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from weir_cli import tokens
+from weir_cli.bootstrap import database_url, encryption_keys
+from weir_cli.configuration import load_settings
+from weir_cli.data_dir import DataDir
+from weir_cli.logs import configure_logs
+from weir_cli.options import Config, DataDirFlag
+from weir_cli.serve import serve as serve_until_stopped
+from weir_control.migrations import upgrade
+from weir_core.errors import SettingsError, WeirError
+
+app = typer.Typer(name="weir", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+database = typer.Typer(no_args_is_help=True, help="The database's tables.")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(database, name="db")
+
+
+def main() -> None:
+    """Entry point of the ``weir`` script."""
+    try:
+        app()
+    except SettingsError as error:
+        _fail(error, 2)
+    except WeirError as error:
+        _fail(error, 1)
+
+
+def _fail(error: WeirError, code: int) -> None:
+    typer.echo(f"weir: {error}", err=True)
+    sys.exit(code)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"weir {version('weir-gateway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _weir(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """An LLM gateway whose usage data cannot be lost.
+
+    Settings come from weir.toml, then WEIR_* in the environment, then flags: see docs/settings.md.
+    """
+
+
+@app.command()
+def serve(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Add a mock upstream and print a call that works.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="Proxy processes; 1 unless set.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 unless set.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 3000 unless set.")] = None,
+    data_dir: DataDirFlag = None,
+    config: Config = None,
+) -> None:
+    """Run the whole gateway on this machine until it is asked to stop."""
+    flags: dict[str, object] = {"workers": workers, "host": host, "port": port, "data_dir": data_dir}
+    settings = load_settings(config, flags)
+    configure_logs(settings.log_format, settings.log_level, "supervisor")
+    raise typer.Exit(asyncio.run(serve_until_stopped(settings, demo=demo, console=Console())))
+
+
+@database.command("upgrade")
+def upgrade_database(data_dir: DataDirFlag = None, config: Config = None) -> None:
+    """Bring the tables to this version's shape. weir serve does it by itself."""
+    settings = load_settings(config, {"data_dir": data_dir})
+    data_dir = DataDir.at(settings.data_dir)
+    encryption_keys(settings, data_dir)
+    asyncio.run(upgrade(database_url(settings, data_dir)))
+    typer.echo("The database is up to date.")

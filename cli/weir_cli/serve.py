@@ -1,0 +1,137 @@
+"""``weir serve``: the way from settings to a gateway that serves, and back to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+import httpx2
+import structlog
+from prometheus_client.multiprocess import mark_process_dead
+from rich.console import Console
+
+from weir_cli.admin import admit_admin, demo_admin, open_store
+from weir_cli.bootstrap import database_url, encryption_keys
+from weir_cli.data_dir import DataDir, DataDirLock
+from weir_cli.demo import DemoSetup, begin_demo, upstream_command
+from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
+from weir_cli.greeting import Greeting, print_greeting
+from weir_cli.listening import base_url, bind
+from weir_cli.plans import Household, children
+from weir_cli.processes import child_environment, spawn
+from weir_cli.readiness import wait_until_ready
+from weir_cli.stopping import StopSignal
+from weir_cli.supervisor import Supervisor
+from weir_control.migrations import upgrade
+from weir_core.clock import SystemClock
+from weir_core.settings import Settings
+
+_REQUEST_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """Who may administer: what the greeting says of it, and the demo's own state where there is one."""
+
+    token_or_advice: str
+    demo: DemoState | None
+
+
+async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: As resolved; relative paths are taken from the working directory.
+        demo: Add the mock upstream and the objects to call it.
+        console: Gets the greeting; the log goes to standard error.
+
+    Returns:
+        0, or 1 when a child had to be killed or failed while it was stopped.
+
+    Raises:
+        WeirError: It could not be started, or the demo could not be set up.
+    """
+    data_dir = DataDir.at(settings.data_dir)
+    lock = await DataDirLock.take(data_dir)
+    listener = bind(settings.host, settings.port)
+    data_dir.prepare_run()
+    keys = encryption_keys(settings, data_dir)
+    await upgrade(database_url(settings, data_dir))
+    admission = await _admit(settings, data_dir, keys, demo=demo)
+    household = Household(
+        settings=settings,
+        data_dir=data_dir,
+        encryption_keys=keys,
+        environment=child_environment(os.environ, {"PROMETHEUS_MULTIPROC_DIR": str(data_dir.metrics)}),
+        lock_fd=lock.fd,
+        listen_fd=listener.fileno(),
+    )
+    upstream = upstream_command(household, admission.demo) if admission.demo else None
+    logger = structlog.get_logger("weir.supervisor")
+    supervisor = Supervisor(
+        children(household, upstream),
+        spawn=spawn,
+        clock=SystemClock(),
+        logger=logger,
+        on_exit=partial(mark_process_dead, path=str(data_dir.metrics)),
+    )
+    stop = StopSignal()
+    stop.listen(asyncio.get_running_loop())
+    supervising = asyncio.create_task(supervisor.run(stop))
+    greeting = asyncio.create_task(_greet(base_url(listener), data_dir, admission, console))
+    greeting.add_done_callback(partial(_stop_on_failure, stop))
+    await stop.stopping.wait()
+    # From here on a new connection is refused rather than kept waiting.
+    listener.close()
+    greeting.cancel()
+    failures = await supervising
+    for failure in failures:
+        logger.error("not stopped cleanly", reason=failure)
+    with suppress(asyncio.CancelledError):
+        await greeting
+    return 1 if failures else 0
+
+
+async def _admit(settings: Settings, data_dir: DataDir, keys: str, *, demo: bool) -> _Admission:
+    async with open_store(settings, data_dir, keys) as store:
+        new = await admit_admin(store, settings)
+        if demo:
+            kept = load_demo_state(data_dir.demo)
+            token = new or await demo_admin(store, settings, kept.admin_token if kept else None)
+            return _Admission(token, begin_demo(data_dir, kept, token))
+    if new is not None:
+        return _Admission(f"{new}   (shown this once)", None)
+    given = settings.admin_token is not None
+    return _Admission("the one in WEIR_ADMIN_TOKEN" if given else "weir tokens create makes another", None)
+
+
+async def _greet(url: str, data_dir: DataDir, admission: _Admission, console: Console) -> None:
+    """Wait until the gateway serves, set the demo up, then say how to use it."""
+    state = admission.demo
+    headers = {"Authorization": f"Bearer {state.admin_token}"} if state else {}
+    async with httpx2.AsyncClient(
+        base_url=url, headers=headers, timeout=_REQUEST_TIMEOUT_S, trust_env=False
+    ) as client:
+        await wait_until_ready(client, structlog.get_logger("weir.supervisor"))
+        if state is not None:
+            state = await DemoSetup(client).complete(state)
+            save_demo_state(data_dir.demo, state)
+    print_greeting(
+        console,
+        Greeting(
+            version=version("weir-gateway"),
+            url=url,
+            data_dir=data_dir.root,
+            admin_token=admission.token_or_advice,
+            demo_secret=state.credential if state else None,
+        ),
+    )
+
+
+def _stop_on_failure(stop: StopSignal, greeting: asyncio.Task[None]) -> None:
+    if not greeting.cancelled() and greeting.exception() is not None:
+        stop.request()
