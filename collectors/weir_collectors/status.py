@@ -8,7 +8,6 @@ from weir_collectors.counters import CollectorCounters, Counters, KindCounters
 from weir_collectors.kinds import EventKind
 from weir_collectors.roster import Roster
 from weir_core.objects import Plugin
-from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 
 
@@ -51,13 +50,11 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[KindStatus, ...]
 
 
-def worker_status(
-    snapshot: Snapshot | None, host: PluginHost, roster: Roster, counters: Counters
-) -> WorkerStatus:
+def worker_status(revision: int | None, host: PluginHost, roster: Roster, counters: Counters) -> WorkerStatus:
     """Put the report together from what is known in memory."""
     lag = sum(counters.kinds[kind].lag for kind in EventKind)
     return WorkerStatus(
-        revision=None if snapshot is None else snapshot.revision,
+        revision=revision,
         collectors=tuple(_collector_status(plugin, host, roster, counters, lag) for plugin in roster.plugins),
         kinds=tuple(_kind_status(kind, counters.kinds[kind]) for kind in EventKind),
     )

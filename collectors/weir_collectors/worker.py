@@ -21,7 +21,7 @@ from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.log import EventLog
 
-_BEFORE_ANY_REVISION: Final = -1
+_NOTHING: Final = Snapshot(-1)
 
 
 class SnapshotFeed(Protocol):
@@ -70,7 +70,8 @@ class CollectorWorker:
         self._settings = settings
         self._counters = Counters()
         self._roster = Roster(host, settings.collector_backoff)
-        self._snapshot: Snapshot | None = None
+        self._snapshot = _NOTHING
+        self._applied: int | None = None
         self._configured = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,12 +87,17 @@ class CollectorWorker:
             await asyncio.gather(*groups)
             following.cancel()
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest configuration, for the plugins' reads of it; empty before the first one."""
+        return self._snapshot
+
     def status(self) -> WorkerStatus:
         """What this process is doing, for status reports and metrics. Does no I/O."""
-        return worker_status(self._snapshot, self._host, self._roster, self._counters)
+        return worker_status(self._applied, self._host, self._roster, self._counters)
 
     async def _follow_configuration(self, stop: asyncio.Event) -> None:
-        revision = _BEFORE_ANY_REVISION
+        revision = _NOTHING.revision
         failures = 0
         while True:
             try:
@@ -107,10 +113,11 @@ class CollectorWorker:
     async def _apply(self, snapshot: Snapshot) -> None:
         # A plugin that goes is not asked any more before the host stops it, and a new one is not asked
         # before the host has had time to start it.
+        self._snapshot = snapshot
         self._roster.dismiss(snapshot)
         await self._host.apply(snapshot, self._settings.ready_within_s)
         self._roster.appoint(snapshot)
-        self._snapshot = snapshot
+        self._applied = snapshot.revision
         for plugin_id, reason in self._roster.refused.items():
             self._logger.error("collector_refused", plugin_id=plugin_id, reason=reason)
         self._logger.info("configuration_applied", revision=snapshot.revision)

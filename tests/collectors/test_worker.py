@@ -93,6 +93,19 @@ async def test_a_collector_is_not_asked_after_the_host_may_have_stopped_it_nor_b
     assert asked == [["stays"]]
 
 
+async def test_plugins_can_read_the_configuration_they_are_started_with(
+    start: Start, feed: FakeFeed, host: FakeHost
+) -> None:
+    running = start()
+    read: list[int] = []
+    host.asked_when_applied = lambda: read.append(running.worker.snapshot.revision)
+    assert running.worker.snapshot.objects == ()
+    feed.publish(4)
+    while running.worker.status().revision != 4:
+        await asyncio.sleep(0)
+    assert read == [4]
+
+
 async def test_a_configuration_that_cannot_be_applied_is_tried_again_and_the_last_stays(
     start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost, engine: AsyncEngine
 ) -> None:
