@@ -31,8 +31,10 @@ class SpoolWriteError(SpoolError):
     retryable = True
 
 
-class FamilyError(SpoolError):
-    """A family that cannot be encoded even in its barest form; the slot stays taken and is recovered."""
+class FamilyError(SpoolWriteError):
+    """A family that cannot be encoded even in its barest form; its slot makes one at the next start."""
+
+    retryable = False
 
 
 class SlotError(SpoolError):

@@ -141,5 +141,5 @@ _ENCODER = msgspec.json.Encoder()
 
 def encode(event: Event) -> EncodedEvent:
     """Encode with the topic's key: the app id, or ``llm:<id>`` before authentication."""
-    key = f"llm:{event.llm_id}" if event.app_id is None else str(event.app_id)
-    return EncodedEvent(TOPIC_OF[type(event)], key.encode(), _ENCODER.encode(event))
+    key = b"llm:%d" % (event.llm_id or 0) if event.app_id is None else b"%d" % event.app_id
+    return EncodedEvent(TOPIC_OF[type(event)], key, _ENCODER.encode(event))

@@ -10,9 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, Self, TypeVar
+from typing import Final, Self, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -55,19 +54,21 @@ _Section = TypeVar("_Section", AdmittedSection, IdentitySection, SendingSection)
 
 
 class InflightTable:
-    """The mapped file and its free list. One thread owns it; only ``free`` may come from another."""
+    """The mapped file and its free list. One thread owns it; ``free`` and ``sync`` may come from another.
 
-    def __init__(self, mapped: mmap.mmap, slots: int, fd: int) -> None:
-        self.slots = slots
-        self._map = mapped
-        self._fd = fd
-        self._free = [index for index in range(slots - 1, -1, -1) if not mapped[_base(index)]]
+    ``dirty`` says whether something was noted since the last ``sync``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.dirty = False
+        self._path = path
+        self._attach()
 
     @classmethod
     def open(cls, directory: Path, slots: int) -> Self:
         """Map the directory's table, or make one with ``slots`` slots when there is none. Blocks on the disk.
 
-        An existing table keeps its own number of slots; ``resize`` once it is empty.
+        An existing table keeps its own number of slots until ``resize``.
 
         Raises:
             SpoolFormatError: The file is not a table of this version.
@@ -76,14 +77,18 @@ class InflightTable:
         path = directory / FILE_NAME
         if not path.exists():
             _create(path, slots)
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            slots = _slots_of(os.pread(fd, _HEADER.size, 0), os.fstat(fd).st_size, path)
-            mapped = mmap.mmap(fd, _HEADER_BYTES + slots * SLOT_BYTES)
-        except BaseException:
-            os.close(fd)
-            raise
-        return cls(mapped, slots, fd)
+        return cls(path)
+
+    def resize(self, slots: int) -> None:
+        """Give an empty table another number of slots. Blocks on the disk.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        if slots != self.slots:
+            _create(self._path, slots)
+            self.close()
+            self._attach()
 
     @property
     def taken(self) -> int:
@@ -99,7 +104,7 @@ class InflightTable:
         """
         if not self._free:
             raise TooManyInFlightError(
-                f"all {self.slots} in-flight slots are taken; try again shortly, or raise spool.slots"
+                f"all {self.slots} in-flight slots are taken; try again shortly, or raise max_in_flight"
             )
         section = encode_admission(admission, event_ids, first_seq)
         index = self._free.pop()
@@ -129,12 +134,13 @@ class InflightTable:
         self._map[_base(index)] = 0
         self._free.append(index)
 
-    def orphans(self, on_unreadable: Callable[[int], None]) -> list[Orphan]:
-        """Every taken slot, oldest admission first; call before the first ``admit``.
+    def orphans(self) -> tuple[list[Orphan], list[int]]:
+        """Every taken slot, oldest admission first, and the numbers of those that cannot be read.
 
-        ``on_unreadable`` gets the index of a taken slot whose admission fails its checksum.
+        Call it before the first ``admit``.
         """
-        found = []
+        found: list[Orphan] = []
+        unreadable: list[int] = []
         for index in range(self.slots):
             base = _base(index)
             state = self._map[base]
@@ -142,25 +148,45 @@ class InflightTable:
                 continue
             admitted = self._read(base + _ADMISSION_AT, ADMISSION_ROOM, AdmittedSection)
             if admitted is None:
-                on_unreadable(index)
+                unreadable.append(index)
                 continue
             found.append(
                 Orphan(index, admitted, self._identity_of(base, state), self._sending_of(base, state))
             )
-        return sorted(found, key=lambda orphan: (orphan.admitted.first_seq, orphan.admitted.started_us))
+        return sorted(found, key=lambda orphan: orphan.admitted.first_seq), unreadable
+
+    def clear(self) -> None:
+        """Free every slot."""
+        for index in range(self.slots):
+            self._map[_base(index)] = 0
+        self._free = list(range(self.slots - 1, -1, -1))
 
     def sync(self) -> None:
         """Write the table to the platter. Blocks; any thread."""
-        self._map.flush()
+        self.dirty = False
+        # Not mmap.flush: it holds the interpreter's lock while the disk works.
+        os.fdatasync(self._fd)
 
     def close(self) -> None:
         """Unmap. The slots stay as they are in the file."""
         self._map.close()
         os.close(self._fd)
 
+    def _attach(self) -> None:
+        fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self.slots = _slots_of(os.pread(fd, _HEADER.size, 0), os.fstat(fd).st_size, self._path)
+            self._map = mmap.mmap(fd, _HEADER_BYTES + self.slots * SLOT_BYTES)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self._free = [index for index in range(self.slots - 1, -1, -1) if not self._map[_base(index)]]
+
     def _write(self, at: int, payload: bytes) -> None:
         section = _SECTION.pack(len(payload), crc32(payload)) + payload
         self._map[at : at + len(section)] = section
+        self.dirty = True
 
     def _read(self, at: int, room: int, kind: type[_Section]) -> _Section | None:
         length, checksum = _SECTION.unpack_from(self._map, at)
@@ -231,16 +257,17 @@ class Slot:
 
     def release(self) -> None:
         """Give the slot back without a family: only for what the contract lets leave no event."""
-        self.detach().free(self.number)
+        self._live().free(self.end())
 
-    def detach(self) -> InflightTable:
-        """End this handle and return the table; the slot itself stays taken until ``free``.
+    def end(self) -> int:
+        """End this handle and return its number; the slot itself stays taken until ``InflightTable.free``.
 
         Raises:
             SlotError: It was ended before.
         """
-        table, self._table = self._live(), None
-        return table
+        self._live()
+        self._table = None
+        return self.number
 
     def _live(self) -> InflightTable:
         if self._table is None:

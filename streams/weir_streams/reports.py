@@ -26,7 +26,7 @@ class Logger(Protocol):
 class Damage(msgspec.Struct, frozen=True):
     """Bytes of a spool that can no longer be read; readers go on behind them.
 
-    ``first_missing`` is the sequence number that was expected there.
+    Sequence numbers from ``first_missing`` up to ``resumed_at`` are missing (``resumed_at`` 0: unknown).
     """
 
     spool_id: str
@@ -34,4 +34,5 @@ class Damage(msgspec.Struct, frozen=True):
     offset: int
     length: int
     first_missing: int
+    resumed_at: int
     reason: str

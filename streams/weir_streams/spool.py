@@ -1,28 +1,79 @@
 """A worker's own spool: admit a request, append its event family, and nothing of it can be lost.
 
-Signatures first; the behaviour follows in the next commits.
+The hot path is this module: a slot in mapped memory, then one write into room that exists already. Whatever
+may block (allocating, syncing, retention, a disk that refuses) happens on two threads beside it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from weir_core.clock import Clock
 from weir_core.ids import new_id
-from weir_streams.admission import Admission
+from weir_streams.admission import Admission, EventIds
+from weir_streams.aside import Aside, Refused
+from weir_streams.errors import FamilyError, SpoolClosedError, SpoolFullError, SpoolWriteError
 from weir_streams.events import Event
+from weir_streams.families import UNENCODABLE, encode_family, fit_family
+from weir_streams.headroom import Headroom
+from weir_streams.home import Owned, SpoolHome
 from weir_streams.inflight import Slot
+from weir_streams.keeper import Chore, Keeper
 from weir_streams.reports import Logger
-from weir_streams.settings import SpoolSettings
+from weir_streams.retention import Retention
+from weir_streams.settings import MIB, SpoolSettings
+from weir_streams.syncing import Syncer
+
+# With this no event of a family can be larger than the contract's 1 MiB.
+_MAX_FAMILY_BYTES: Final = MIB
+_RETENTION_EVERY_S: Final = 10.0
+_SWEEP_EVERY_S: Final = 60.0
+# Siblings that start together first get the chance to claim the directories they owned before.
+_FIRST_SWEEP_S: Final = 1.0
 
 
 class Spool:
     """One locked spool directory. ``admit``, ``append`` and ``synced`` belong to one thread, the loop's."""
 
-    id: str
-    settings: SpoolSettings
+    def __init__(
+        self,
+        owned: Owned,
+        home: SpoolHome,
+        retention: Retention,
+        *,
+        settings: SpoolSettings,
+        clock: Clock,
+        logger: Logger,
+        ids: Callable[[], str],
+    ) -> None:
+        self.id = owned.files.spool_id
+        self.settings = settings
+        self._owned = owned
+        self._writer = owned.writer
+        self._table = owned.table
+        self._clock = clock
+        self._logger = logger
+        self._ids = ids
+        self._closed = False
+        self._holds_slots = settings.sync == "always"
+        self._unsynced: deque[tuple[int, int]] = deque()
+        self._aside = Aside()
+        self._headroom = Headroom(owned.writer, settings.slot_reserve_bytes, retention, clock, logger)
+        self._syncer = Syncer(owned.writer, owned.table, settings.sync_interval_s, self._free_synced, logger)
+        directory = owned.files.directory
+        self._keeper = Keeper(
+            (
+                Chore(self._write_refused, 0, 0),
+                Chore(self._allocate_ahead, 0, 0),
+                Chore(lambda: self._retain(retention, directory), _RETENTION_EVERY_S, _RETENTION_EVERY_S),
+                Chore(lambda: home.sweep(retention), _SWEEP_EVERY_S, _FIRST_SWEEP_S),
+            ),
+            clock,
+            self._chore_failed,
+        )
 
     @classmethod
     def open(
@@ -36,55 +87,82 @@ class Spool:
     ) -> Self:
         """Lock a directory below ``root/spool`` that no living process owns, or make one, and recover it.
 
-        ``root`` is the data directory. Every other directory without an owner is recovered too and left.
-        Blocks (disk, and reading what the last owner had not sealed); call it before the loop serves.
+        ``root`` is the data directory. Other directories without an owner are recovered a moment later, on a
+        thread, and left. Blocks (disk, and reading what the last owner had not sealed); call it before the
+        loop serves.
 
         Raises:
-            SpoolFullError: Orphans of the last owner cannot be written; they stay where they are.
-            SpoolWriteError: The directory cannot be made or written.
+            SpoolError, OSError: No directory can be made or used.
         """
-        raise NotImplementedError
+        home = SpoolHome(root, settings, clock, logger)
+        retention = Retention(root, settings, clock, logger)
+        owned = home.claim()
+        spool = cls(owned, home, retention, settings=settings, clock=clock, logger=logger, ids=ids)
+        spool._syncer.start()
+        spool._keeper.start()
+        logger.info("spool open", spool_id=spool.id, next_seq=spool.next_seq)
+        return spool
 
     @property
     def next_seq(self) -> int:
         """The sequence number that the next event gets."""
-        raise NotImplementedError
+        return self._writer.next_seq
 
     @property
     def healthy(self) -> bool:
-        """Whether the last write or sync succeeded; for readiness."""
-        raise NotImplementedError
+        """Whether a request would be admitted as far as the disk is concerned; for readiness."""
+        return not self.reason
 
     @property
     def reason(self) -> str:
         """Why it is not healthy; empty when it is."""
-        raise NotImplementedError
+        if self._aside.reason or self._syncer.reason:
+            return self._aside.reason or self._syncer.reason
+        return "" if self._headroom.covers(self._table.taken + 1) else self._headroom.reason
 
     @property
     def in_flight(self) -> int:
         """Slots that are taken."""
-        raise NotImplementedError
+        return self._table.taken
 
     def admit(self, admission: Admission) -> Slot:
-        """Take a slot, make the family's event ids and set room aside. Does not block.
+        """Take a slot, make the family's event ids and set room aside. Does not wait.
 
         Raises:
-            SpoolFullError: No room (or the spool is not healthy); answer 503 with Retry-After.
+            SpoolFullError: No room, or the disk refuses writes; answer 503 with Retry-After.
             TooManyInFlightError: No free slot.
+            SpoolClosedError: It was closed.
         """
-        raise NotImplementedError
+        if self._aside.reason or self._syncer.reason or self._closed:
+            raise self._refusal()
+        if not self._headroom.covers(self._table.taken + 1):
+            self._make_room(self._table.taken + 1)
+        ids = self._ids
+        return self._table.admit(admission, EventIds(ids(), ids(), ids()), self._writer.next_seq)
 
     def append(self, slot: Slot, family: Sequence[Event]) -> int:
         """Write the family as one record and free the slot; return the sequence number to wait for.
 
         Sets ``spool_id`` and ``spool_seq`` on the events. When it returns, a killed process cannot lose them.
-        Where room is short the bodies are left out (``*_truncated``). At most one write; no thread.
+        Where room is short the bodies are left out (``*_truncated``). One write; no thread, no waiting.
 
         Raises:
             SpoolWriteError: The disk refused; the slot stays taken and the family is written when the disk is
                 back, or recovered if the process dies first. Abort the answer, do not append again.
+            SlotError: The slot has had its family.
+            SpoolClosedError: It was closed; the slot's family is recovered at the next open.
         """
-        raise NotImplementedError
+        if self._closed:
+            raise self._refusal()
+        refused = Refused(slot.end(), family)
+        if self._aside.reason and self._aside.join(refused):
+            raise self._write_error()
+        try:
+            self._write(refused)
+        except (OSError, SpoolFullError) as error:
+            self._set_aside(refused, error)
+            raise self._write_error() from error
+        return self._writer.next_seq - 1
 
     async def synced(self, seq: int) -> None:
         """Wait until everything up to ``seq`` (from ``append``) survives a power cut.
@@ -94,8 +172,96 @@ class Spool:
         Raises:
             SpoolWriteError: The disk refused.
         """
-        raise NotImplementedError
+        await self._syncer.wait(seq)
 
     def close(self) -> None:
-        """Sync, seal and unlock; slots still taken become families when the directory is next opened. Blocks."""
-        raise NotImplementedError
+        """Sync, seal and unlock; slots still taken become families at the next open. Blocks.
+
+        Raises:
+            OSError: The disk refused; what was appended is there, the next owner mends the rest.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._keeper.stop()
+        self._syncer.stop()
+        try:
+            self._write_refused()
+            self._owned.settle()
+        finally:
+            self._owned.close()
+
+    def _write(self, refused: Refused) -> None:
+        record = self._record(refused.family)
+        self._writer.write(record, len(refused.family))
+        if self._holds_slots:
+            # Free on the platter before its family is there, a power cut would lose the request.
+            self._unsynced.append((self._writer.next_seq, refused.slot))
+        else:
+            self._table.free(refused.slot)
+        if not self._owned.files.spares:
+            self._keeper.wake()
+
+    def _record(self, family: Sequence[Event]) -> bytes:
+        seq, wall_us = self._writer.next_seq, self._clock.wall_us()
+        try:
+            record = encode_family(family, self.id, seq, wall_us)
+        except UNENCODABLE:
+            record = b""
+        others = self._table.taken - 1
+        if record and len(record) <= _MAX_FAMILY_BYTES:
+            if self._headroom.covers_after(len(record), others):
+                return record
+            if self._headroom.grow() and self._headroom.covers_after(len(record), others):
+                return record
+        return fit_family(family, self.id, seq, wall_us, self._headroom.reserve)
+
+    def _make_room(self, requests: int) -> None:
+        while not self._headroom.covers(requests):
+            if not self._headroom.grow():
+                raise self._refusal()
+
+    def _free_synced(self, reached: int) -> None:
+        """On the sync thread: what waited for the platter is there."""
+        unsynced = self._unsynced
+        while unsynced and unsynced[0][0] <= reached:
+            self._table.free(unsynced.popleft()[1])
+
+    def _write_refused(self) -> None:
+        """On the keeper's thread: see whether the disk takes what it refused."""
+        if not self._aside.reason:
+            return
+        self._writer.scrub()
+        written = self._aside.drain(self._write_late)
+        self._logger.info("spool writes again", spool_id=self.id, families=written)
+
+    def _write_late(self, refused: Refused) -> None:
+        try:
+            self._write(refused)
+        except FamilyError as error:
+            # It must not hold up those behind it; its slot stays taken, so it is recovered at the next open.
+            self._chore_failed(error)
+
+    def _allocate_ahead(self) -> None:
+        if not self._owned.files.spares:
+            self._headroom.grow()
+
+    def _retain(self, retention: Retention, directory: Path) -> None:
+        # A stale slot on the platter must find its family in the spool, so the table goes first.
+        self._table.sync()
+        retention.apply(directory)
+
+    def _set_aside(self, refused: Refused, error: Exception) -> None:
+        self._aside.begin(refused, f"the disk refused a write: {error}")
+        self._logger.error("spool write failed", spool_id=self.id, reason=str(error))
+
+    def _chore_failed(self, error: Exception) -> None:
+        self._logger.warning("spool chore failed", spool_id=self.id, reason=str(error))
+
+    def _refusal(self) -> SpoolFullError | SpoolClosedError:
+        if self._closed:
+            return SpoolClosedError(f"spool {self.id} is closed")
+        return SpoolFullError(f"no room to record one more request: {self.reason}")
+
+    def _write_error(self) -> SpoolWriteError:
+        return SpoolWriteError(f"spool {self.id}: {self._aside.reason}; it is tried again every second")

@@ -1,0 +1,170 @@
+"""The spool directories below the data directory: which one is mine, which have lost their owner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from weir_core.clock import Clock
+from weir_streams.errors import SpoolError, SpoolFormatError
+from weir_streams.inflight import FILE_NAME as TABLE_NAME
+from weir_streams.inflight import InflightTable
+from weir_streams.locking import DirectoryLock
+from weir_streams.recovery import recover_orphans
+from weir_streams.repair import resume_writer
+from weir_streams.reports import Damage, Logger
+from weir_streams.retention import Retention
+from weir_streams.segment_files import SegmentFiles
+from weir_streams.settings import SpoolSettings
+from weir_streams.syncing import sync_writer
+from weir_streams.writer import SegmentWriter
+
+
+def spool_directories(root: Path) -> list[Path]:
+    """Every spool below a data directory, by name."""
+    try:
+        return sorted(path for path in (root / "spool").iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+class Owned(NamedTuple):
+    """A locked, mended and recovered directory."""
+
+    lock: DirectoryLock
+    files: SegmentFiles
+    writer: SegmentWriter
+    table: InflightTable
+
+    def settle(self) -> None:
+        """Seal and sync what was written and give unused room back to the disk. Blocks.
+
+        Raises:
+            OSError: The disk refused; the next owner mends the directory.
+        """
+        self.writer.finish()
+        sync_writer(self.writer)
+        self.files.drop_spares()
+        self.table.sync()
+
+    def close(self) -> None:
+        """Close everything as it is and give the directory up."""
+        self.writer.abandon()
+        self.table.close()
+        self.lock.release()
+
+
+class SpoolHome:
+    """``<data directory>/spool``.
+
+    Args:
+        root: The data directory; made when absent.
+        settings: Sizes and retention.
+        clock: Stamps what recovery writes.
+        logger: Told about damage, recoveries and directories that cannot be opened.
+    """
+
+    def __init__(self, root: Path, settings: SpoolSettings, clock: Clock, logger: Logger) -> None:
+        self._root = root
+        self._settings = settings
+        self._clock = clock
+        self._logger = logger
+
+    def claim(self) -> Owned:
+        """Own a directory that nobody owns, or a new one. Blocks.
+
+        Raises:
+            SpoolError, OSError: A new directory cannot be made or used.
+        """
+        for directory in spool_directories(self._root):
+            owned = self._try_own(directory)
+            if owned is not None:
+                return owned
+        while True:
+            owned = self._own(self._make())
+            if owned is not None:
+                return owned
+
+    def sweep(self, retention: Retention) -> None:
+        """Recover every directory without an owner, apply retention, remove what is long empty. Blocks."""
+        for directory in spool_directories(self._root):
+            owned = self._try_own(directory)
+            if owned is not None:
+                self._tidy(owned, retention)
+
+    def _tidy(self, owned: Owned, retention: Retention) -> None:
+        directory = owned.files.directory
+        try:
+            owned.settle()
+            retention.apply(directory)
+            if retention.is_spent(directory):
+                _remove(directory)
+        except OSError as error:
+            self._refused(directory, error)
+        finally:
+            owned.close()
+
+    def _make(self) -> Path:
+        directory = self._root / "spool" / os.urandom(6).hex()
+        directory.mkdir(mode=0o700, parents=True)
+        return directory
+
+    def _try_own(self, directory: Path) -> Owned | None:
+        """Own an existing directory; one that cannot be opened is left as it is, for a later try."""
+        try:
+            return self._own(directory)
+        except (OSError, SpoolError) as error:
+            self._refused(directory, error)
+            return None
+
+    def _refused(self, directory: Path, error: Exception) -> None:
+        self._logger.error("spool directory cannot be used", directory=str(directory), reason=str(error))
+
+    def _own(self, directory: Path) -> Owned | None:
+        lock = DirectoryLock.take(directory)
+        if lock is None:
+            return None
+        with contextlib.ExitStack() as undo:
+            undo.callback(lock.release)
+            files = SegmentFiles(directory, self._settings)
+            table = self._open_table(directory)
+            undo.callback(table.close)
+            given = max((orphan.admitted.first_seq for orphan in table.orphans()[0]), default=0)
+            writer = resume_writer(files, self._clock, self._report, given)
+            undo.callback(writer.abandon)
+            recover_orphans(
+                table,
+                writer,
+                reserve=self._settings.slot_reserve_bytes,
+                currency=self._settings.currency,
+                clock=self._clock,
+                logger=self._logger,
+            )
+            table.resize(self._settings.slots)
+            undo.pop_all()
+        return Owned(lock, files, writer, table)
+
+    def _open_table(self, directory: Path) -> InflightTable:
+        try:
+            return InflightTable.open(directory, self._settings.slots)
+        except SpoolFormatError as error:
+            reason = str(error)
+        kept = directory / f"{TABLE_NAME}.damaged-{self._clock.wall_us()}"
+        (directory / TABLE_NAME).rename(kept)
+        self._logger.error("in-flight table set aside", kept=str(kept), reason=reason)
+        return InflightTable.open(directory, self._settings.slots)
+
+    def _report(self, damage: Damage) -> None:
+        self._logger.error("spool damaged", **msgspec.structs.asdict(damage))
+
+
+def _remove(directory: Path) -> None:
+    """Remove an empty spool's directory; whoever locks it in between keeps it, with a lock of its own."""
+    for path in directory.iterdir():
+        path.unlink()
+    with contextlib.suppress(OSError):
+        directory.rmdir()

@@ -1,0 +1,190 @@
+"""The segment format, version 1: how records stand in a file. docs/spool.md is the specification.
+
+A segment is a header and then records, one behind the other, in a file whose rest is zeros. Everything about
+a record is under its checksum, so a torn, half visible or rotten record is never taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from weir_streams.errors import SpoolFormatError
+from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC, EncodedEvent
+
+VERSION: Final = 1
+SEGMENT_HEADER_BYTES: Final = 64
+RECORD_HEADER_BYTES: Final = 32
+MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
+
+FAMILY: Final = 1
+SEAL: Final = 2
+GAP: Final = 3
+
+# 0xF5 and 0xFF occur in no UTF-8 text, so nothing inside a JSON value can look like the start of a record.
+RECORD_MAGIC: Final = b"\xf5WR\xff"
+_SEGMENT_MAGIC: Final = b"\x89WEIRSEG"
+
+# Numbers are part of the format: never reused, only added to.
+TOPIC_NUMBERS: Final = {PROXY_LOG_TOPIC: 1, ANALYTICS_TOPIC: 2, BUDGET_USAGE_TOPIC: 3}
+_TOPIC_NAMES: Final = {number: topic for topic, number in TOPIC_NUMBERS.items()}
+
+_NAME: Final = re.compile(r"([0-9]{20})\.seg", re.ASCII)
+_SEGMENT_HEADER: Final = struct.Struct("<8sHH12sQQ")
+_PREFIX: Final = struct.Struct("<4sI")
+_FIELDS: Final = struct.Struct("<IBBHQQ")
+_RECORD_HEADER: Final = struct.Struct("<4sIIBBHQQ")
+_EVENT: Final = struct.Struct("<BxHI")
+_CHECKSUM: Final = struct.Struct("<I")
+_ZEROS: Final = bytes(RECORD_HEADER_BYTES)
+
+
+class SegmentHeader(NamedTuple):
+    """What the first 64 bytes say."""
+
+    spool_id: str
+    base_seq: int
+    created_us: int
+
+
+class Record(NamedTuple):
+    """One intact record of ``size`` bytes. The event at position i has sequence number ``seq + i``."""
+
+    kind: int
+    seq: int
+    wall_us: int
+    size: int
+    events: tuple[EncodedEvent, ...]
+
+    @property
+    def next_seq(self) -> int:
+        """The lowest sequence number that a later record can have."""
+        return self.seq + len(self.events)
+
+
+class Unfinished(NamedTuple):
+    """The buffer ends before the record does; ``needed`` bytes from its start hold it all."""
+
+    needed: int
+
+
+class Blank(NamedTuple):
+    """Zeros: nothing has been written here so far."""
+
+
+class Unreadable(NamedTuple):
+    """Bytes that are not (or not yet) a record."""
+
+    reason: str
+
+
+def segment_name(base_seq: int) -> str:
+    """The file name of the segment whose records start at ``base_seq``."""
+    return f"{base_seq:020d}.seg"
+
+
+def base_of(name: str) -> int | None:
+    """The first sequence number of a segment, from its file name; None when it is not a segment's."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def encode_segment_header(header: SegmentHeader) -> bytes:
+    """The first bytes of a segment."""
+    packed = _SEGMENT_HEADER.pack(
+        _SEGMENT_MAGIC,
+        VERSION,
+        SEGMENT_HEADER_BYTES,
+        header.spool_id.encode(),
+        header.base_seq,
+        header.created_us,
+    )
+    return packed.ljust(SEGMENT_HEADER_BYTES - _CHECKSUM.size, b"\0") + _CHECKSUM.pack(crc32(packed))
+
+
+def decode_segment_header(data: bytes) -> SegmentHeader | None:
+    """Read a segment's first bytes; None when they are damaged (name and directory say the same).
+
+    Raises:
+        SpoolFormatError: The segment is intact but of a version that this release does not read.
+    """
+    if len(data) < SEGMENT_HEADER_BYTES or not data.startswith(_SEGMENT_MAGIC):
+        return None
+    (checksum,) = _CHECKSUM.unpack_from(data, SEGMENT_HEADER_BYTES - _CHECKSUM.size)
+    if checksum != crc32(data[: _SEGMENT_HEADER.size]):
+        return None
+    _, version, _, spool_id, base_seq, created_us = _SEGMENT_HEADER.unpack_from(data)
+    if version != VERSION:
+        raise SpoolFormatError(
+            f"a segment of spool {spool_id.decode()} has format version {version}, "
+            f"this release reads {VERSION}; read it with the release that wrote it"
+        )
+    return SegmentHeader(spool_id.decode(), base_seq, created_us)
+
+
+def encode_record(kind: int, seq: int, wall_us: int, events: Sequence[EncodedEvent] = ()) -> bytes:
+    """One record as it stands in the file, checksum and all."""
+    parts = [_EVENT.pack(TOPIC_NUMBERS[event.topic], len(event.key), len(event.value)) for event in events]
+    for event in events:
+        parts.append(event.key)
+        parts.append(event.value)
+    body = b"".join(parts)
+    fields = _FIELDS.pack(len(body), kind, 0, len(events), seq, wall_us)
+    return b"".join((_PREFIX.pack(RECORD_MAGIC, crc32(body, crc32(fields))), fields, body))
+
+
+def encode_gap(size: int, seq: int, wall_us: int) -> bytes:
+    """The header of a record without events that stands for ``size`` bytes where records were lost.
+
+    Only the header is under its checksum: what is left of the lost records stays where it is.
+    """
+    fields = _FIELDS.pack(size - RECORD_HEADER_BYTES, GAP, 0, 0, seq, wall_us)
+    return _PREFIX.pack(RECORD_MAGIC, crc32(fields)) + fields
+
+
+def decode_record(data: bytes, at: int = 0) -> Record | Unfinished | Blank | Unreadable:
+    """Read the record at ``at``; never raises, whatever the bytes are."""
+    if len(data) - at < RECORD_HEADER_BYTES:
+        return Unfinished(RECORD_HEADER_BYTES)
+    magic, checksum, length, kind, _, count, seq, wall_us = _RECORD_HEADER.unpack_from(data, at)
+    if magic != RECORD_MAGIC:
+        if data.startswith(_ZEROS, at):
+            return Blank()
+        return Unreadable("no record starts here")
+    size = RECORD_HEADER_BYTES + length
+    if kind == GAP:
+        if crc32(data[at + _PREFIX.size : at + RECORD_HEADER_BYTES]) != checksum:
+            return Unreadable("the checksum does not match")
+        return Record(GAP, seq, wall_us, size, ())
+    if size > MAX_RECORD_BYTES:
+        return Unreadable(f"a record of {size} bytes cannot be")
+    if len(data) - at < size:
+        return Unfinished(size)
+    if crc32(memoryview(data)[at + _PREFIX.size : at + size]) != checksum:
+        return Unreadable("the checksum does not match")
+    if kind != FAMILY:
+        return Record(kind, seq, wall_us, size, ())
+    events = _decode_events(data, at + RECORD_HEADER_BYTES, at + size, count)
+    if events is None:
+        return Unreadable("the event table does not match the record's length")
+    return Record(kind, seq, wall_us, size, events)
+
+
+def _decode_events(data: bytes, start: int, end: int, count: int) -> tuple[EncodedEvent, ...] | None:
+    cursor = start + count * _EVENT.size
+    if cursor > end:
+        return None
+    events = []
+    for position in range(count):
+        number, key_length, value_length = _EVENT.unpack_from(data, start + position * _EVENT.size)
+        # A newer release may write topics that this one does not know; they still count.
+        topic = _TOPIC_NAMES.get(number) or f"unknown.{number}"
+        value_at = cursor + key_length
+        cursor = value_at + value_length
+        if cursor > end:
+            return None
+        events.append(EncodedEvent(topic, data[value_at - key_length : value_at], data[value_at:cursor]))
+    return tuple(events) if cursor == end else None
