@@ -116,7 +116,7 @@ def theirs(usage: Usage) -> genai_prices.Usage:
 
 
 @given(usages(), st.sampled_from(MOMENTS))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_published_model_costs_what_genai_prices_says(usage: Usage, moment: datetime) -> None:
     table = PriceTable(catalogue=CATALOGUE)
     tier = usage.service_tier
