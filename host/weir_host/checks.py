@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from weir_sdk import Headers
@@ -75,18 +74,22 @@ def check_texts(texts: object, name: str) -> dict[str, str]:
     return texts
 
 
-def check_changed_headers(changed: Any, given: Mapping[str, str]) -> Headers:
+def check_changed_headers(changed: Any, given: Headers) -> Headers:
     """Check the headers that differ from what was given, and undo changes to the gateway's own."""
     headers = changed if type(changed) is Headers else checked_headers(changed)
-    known = dict(given)
+    # Both hold canonical names, so the plain dict's methods will do, at a third of the time.
+    value_of = dict[str, str].get
     for name, value in headers.items():
-        if known.get(name) is not value:
+        if value_of(given, name) is not value:
             _check_header(name, value)
     for name in GATEWAYS_OWN:
-        if name in known:
-            headers[name] = known[name]
+        own = value_of(given, name)
+        if value_of(headers, name) is own:
+            continue
+        if own is None:
+            del headers[name]
         else:
-            headers.pop(name, None)
+            headers[name] = own
     return headers
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from weir_core.objects import Plugin
@@ -104,9 +105,12 @@ class InProcessPlugin:
     async def stop(self) -> None:
         """Wait for calls in flight, then shut the plugin down."""
         try:
-            await _within(self._limits.drain_s, self._runner.idle())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.drain_s):
+                    await self._runner.idle()
             if self._shutdown is not None:
-                await _within(self._limits.stop_s, self._shutdown(self._context()))
+                async with asyncio.timeout(self._limits.stop_s):
+                    await self._shutdown(self._context())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code, and it is gone either way
             self._surroundings.services.logger.warning("plugin failed in shutdown", error=described(error))
         finally:
@@ -231,16 +235,6 @@ class InProcessPlugin:
 
     def _context(self) -> Context:
         return Context(CallInfo(), self._surroundings)
-
-
-async def _within(seconds: float, awaitable: Awaitable[object]) -> None:
-    """Wait, but not longer than this; whether it was enough does not matter."""
-    try:
-        async with asyncio.timeout(seconds) as scope:
-            await awaitable
-    except TimeoutError:
-        if not scope.expired():
-            raise
 
 
 def _call_of(event: Event) -> CallInfo:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
+from weir_host.errors import HandlerQuitError
 from weir_host.inflight import InFlight
 from weir_host.limits import HostLimits
 from weir_host.tasks import HandlerTasks
@@ -52,7 +54,11 @@ class HandlerRunner:
         self._threads.close()
 
     async def _inline(self, handler: Callable[..., Any], arguments: tuple[Any, ...]) -> object:
-        return await self._finished(handler(*arguments))
+        try:
+            answer = handler(*arguments)
+        except asyncio.CancelledError as error:
+            raise HandlerQuitError("it raised CancelledError") from error
+        return await self._finished(answer)
 
     async def _finished(self, answer: object) -> object:
         # A plain function may hand back a coroutine that somebody else made.
