@@ -1,0 +1,93 @@
+"""Who calls the management API, and what their role lets them do. Runs before a body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from weir_control.api.problems import ProblemResponse
+from weir_control.errors import ForbiddenError, UnauthorizedError
+
+API_PREFIX: Final = "/api/v1"
+_OPEN_PATHS: Final = frozenset(("/health", "/ready", "/openapi.json", "/docs"))
+_READS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="weir"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The token a request came with."""
+
+    token_id: int
+    name: str
+    role: str
+
+    @property
+    def sees_bodies(self) -> bool:
+        """Whether records show this caller what was asked and answered."""
+        return self.role == "admin"
+
+    @property
+    def sees_unmarked_config(self) -> bool:
+        """Whether plugin configuration is shown that no schema divides into secret and harmless."""
+        return self.role == "admin"
+
+    def refusal(self, method: str, path: str) -> str | None:
+        """Why the role does not allow the request; None when it does."""
+        if self.role == "admin":
+            return None
+        if path.startswith(f"{API_PREFIX}/tokens"):
+            return f"The role {self.role} may not see or change tokens."
+        if method not in _READS:
+            return f"The role {self.role} may read only."
+        return None
+
+
+FindPrincipal = Callable[[str], Awaitable[Principal | None]]
+"""Looks a bearer secret up; None when there is no such token."""
+
+
+class Authentication:
+    """ASGI middleware: everything but the documentation and the health checks needs a management token."""
+
+    def __init__(self, app: ASGIApp, find: FindPrincipal) -> None:
+        self._app = app
+        self._find = find
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in _OPEN_PATHS:
+            try:
+                principal = await self._principal(scope)
+            except UnauthorizedError as error:
+                await ProblemResponse(error, _CHALLENGE)(scope, receive, send)
+                return
+            refusal = principal.refusal(scope["method"], scope["path"])
+            if refusal is not None:
+                await ProblemResponse(ForbiddenError(refusal))(scope, receive, send)
+                return
+            scope = {**scope, "weir.principal": principal}
+        await self._app(scope, receive, send)
+
+    async def _principal(self, scope: Scope) -> Principal:
+        secret = _bearer(scope)
+        if secret.startswith("wk_"):
+            raise UnauthorizedError("This is an app's credential. The management API takes a token (wt_...).")
+        principal = await self._find(secret)
+        if principal is None:
+            raise UnauthorizedError("The management token is not valid here.")
+        return principal
+
+
+def _bearer(scope: Scope) -> str:
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(values) != 1:
+        raise UnauthorizedError("Send one management token as 'Authorization: Bearer wt_...'.")
+    scheme, _, secret = values[0].partition(b" ")
+    if scheme.lower() != b"bearer" or not secret.strip():
+        raise UnauthorizedError("Send the management token as 'Authorization: Bearer wt_...'.")
+    # The same decoding as the hash of a token undoes, so that any bytes at all can be compared.
+    text: str = secret.strip().decode("utf-8", "surrogateescape")
+    return text

@@ -1,0 +1,153 @@
+"""The types of fields that several resources share, each with its rule and its words for readers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from fastapi import Path
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from weir_core.clock import parse_rfc3339, rfc3339
+from weir_core.errors import UnknownVendorError
+from weir_core.vendors import get_vendor
+
+MAX_ID: Final = 2**32 - 1
+SLUG_PATTERN: Final = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
+_MAX_SLUG: Final = 63
+_MAX_PATTERNS: Final = 100
+_PRINTABLE_ASCII: Final = re.compile(r"[\x21-\x7e]+")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+
+class InputModel(BaseModel):
+    """A request body: no unknown fields, no conversion of one type into another."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _one_line(text: str) -> str:
+    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text):
+        raise ValueError("must not contain control characters or line breaks")
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    """What a base URL may be: no secrets in it, nothing that the call's own path would collide with."""
+    if not _PRINTABLE_ASCII.fullmatch(text) or "\\" in text:
+        raise ValueError("must be plain ASCII without spaces; write an international host name as xn--...")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("must start with http:// or https://")
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or port == 0:
+        raise ValueError("needs a host and, where given, a port from 1 to 65535")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain credentials; put the key into api_key")
+    if "?" in text or "#" in text:
+        raise ValueError("must not have a query or a fragment")
+    if any(segment in (".", "..") for segment in parts.path.split("/")):
+        raise ValueError("must not have '.' or '..' in its path")
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not _PRINTABLE_ASCII.fullmatch(text):
+        raise ValueError("must be plain ASCII without spaces, as it is sent in a header")
+    return text
+
+
+def _pattern(text: str) -> str:
+    # The proxy joins the patterns of a list into one alternation, so each must also stand inside a group.
+    for form in (text, f"(?:{text})"):
+        try:
+            re.compile(form)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"is not a regular expression: {error}") from None
+    return text
+
+
+def _patterns_together(patterns: list[str]) -> list[str]:
+    try:
+        re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"cannot be used together: {error}") from None
+    return patterns
+
+
+def _moment(text: str) -> str:
+    try:
+        if _RFC3339.fullmatch(text):
+            return rfc3339(parse_rfc3339(text.upper()))
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("is not a time in RFC 3339; write it as 2026-01-31T12:00:00Z")
+
+
+def _known_vendor(name: str) -> str:
+    try:
+        return get_vendor(name).name
+    except UnknownVendorError as error:
+        raise PydanticCustomError("unknown_vendor", "{why}", {"why": str(error)}) from None
+
+
+def all_different(items: list[Any]) -> list[Any]:
+    """Validator of a list that is a set."""
+    if len(set(items)) != len(items):
+        raise ValueError("must not name anything twice")
+    return items
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID, description="The object's id.", examples=[1])]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_one_line)]
+Slug = Annotated[
+    str,
+    StringConstraints(max_length=_MAX_SLUG, pattern=SLUG_PATTERN),
+    Field(
+        description="Stands in URLs: lower-case letters, digits and single `.`, `_` or `-` between them. "
+        "Made from the name when it is left out; a PUT without it keeps it."
+    ),
+]
+Description = Annotated[str, StringConstraints(max_length=4000)]
+Namespace = Annotated[
+    str,
+    StringConstraints(max_length=128, pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*)?$"),
+    Field(description="Which edges see the object; empty means all."),
+]
+Metadata = Annotated[dict[str, Any], Field(description="Anything you like; the gateway gives it no meaning.")]
+Endpoint = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2048),
+    AfterValidator(_endpoint),
+    Field(description="Base URL of the upstream, http or https; a base path such as `/v1` is kept."),
+]
+VendorName = Annotated[
+    str, StringConstraints(max_length=64), AfterValidator(_known_vendor), Field(examples=["openai"])
+]
+HeaderSecret = Annotated[str, StringConstraints(min_length=1, max_length=8192), AfterValidator(_header_value)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_pattern)]
+Patterns = Annotated[list[Pattern], Field(max_length=_MAX_PATTERNS), AfterValidator(_patterns_together)]
+Ids = Annotated[list[Id], Field(max_length=1000), AfterValidator(all_different)]
+Moment = Annotated[
+    str,
+    Field(description="RFC 3339 with an offset.", examples=["2027-01-31T12:00:00Z"]),
+    AfterValidator(_moment),
+]
+
+
+def slug_from(name: str) -> str | None:
+    """Make a slug of a name, None when nothing in it can stand in one."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return "-".join(re.findall(r"[a-z0-9]+", ascii_name))[:_MAX_SLUG].strip("-") or None

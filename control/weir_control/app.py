@@ -1,0 +1,89 @@
+"""The management API as an ASGI application."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from weir_control.api.auth import API_PREFIX, Authentication, Principal
+from weir_control.api.deps import ControlDeps
+from weir_control.api.json_body import JsonBodies
+from weir_control.api.openapi import install_openapi
+from weir_control.api.problems import install_problem_handlers
+from weir_control.resources import (
+    apps,
+    attachments,
+    credentials,
+    llms,
+    model_prices,
+    plugins,
+    proxies,
+    records,
+    system,
+    tokens,
+)
+from weir_control.store.tokens import find_principal
+
+_DESCRIPTION: Final = """\
+Sets up the gateway and reads what it recorded.
+
+* Send a management token: `Authorization: Bearer wt_...`. (Model calls take an app's credential, `wk_...`.)
+* An answer is `{"data": ...}`, a list also has `pagination`; an error is `application/problem+json` whose
+  `errors` name each wrong field.
+* A body is JSON whatever its Content-Type, so plain `curl -d` works. Fields that do not exist are refused.
+* `PATCH` changes what it names (JSON Merge Patch), `PUT` replaces.
+* Every write answers its revision in `X-Weir-Revision` and is in force within a second.
+"""
+
+_TAGS: Final = [
+    {
+        "name": "llms",
+        "description": "Upstreams that apps may call, and the plugins that work on their calls.",
+    },
+    {"name": "apps", "description": "Who calls, and what they may use."},
+    {"name": "credentials", "description": "The secrets apps call with."},
+    {"name": "plugins", "description": "Code that works on calls and events."},
+    {"name": "model-prices", "description": "Your own prices, on top of the catalogue's."},
+    {"name": "records", "description": "What was recorded and no collector took over."},
+    {"name": "proxies", "description": "The processes that serve calls."},
+    {"name": "tokens", "description": "Who may use this API. Admins only."},
+    {"name": "system", "description": "Is it alive, is it ready."},
+]
+
+_RESOURCES: Final = (llms, attachments, apps, credentials, plugins, model_prices, records, proxies, tokens)
+
+
+def create_app(deps: ControlDeps, version: str = "0.1.0") -> FastAPI:
+    """Make the application. It starts nothing and owns nothing of ``deps``."""
+    app = FastAPI(
+        title="Weir management API",
+        version=version,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        separate_input_output_schemas=False,
+    )
+    app.state.control = deps
+    bearer = Depends(HTTPBearer(auto_error=False, description="A management token, `wt_...`."))
+    for resource in _RESOURCES:
+        app.include_router(resource.router, prefix=API_PREFIX, dependencies=[bearer])
+    app.include_router(system.router)
+    install_problem_handlers(app)
+    install_openapi(app)
+
+    async def find(secret: str) -> Principal | None:
+        return await find_principal(deps.store, secret)
+
+    app.add_middleware(JsonBodies)
+    app.add_middleware(Authentication, find=find)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,155 @@
+"""A plugin in requests and in answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from weir_control.api import not_supported as later
+from weir_control.api.fields import Description, InputModel, Name, Namespace, Slug, all_different
+from weir_control.resources.answers import Stored
+from weir_core.objects import HookType
+from weir_host.commands import parse_command
+from weir_host.errors import InvalidCommandError
+
+_SCOPE_PATTERN: Final = r"^[a-z0-9_-]+(?:[.:][a-z0-9_*-]+)*$"
+
+
+def _command(text: str) -> str:
+    try:
+        parse_command(text)
+    except InvalidCommandError as error:
+        code: Literal["not_supported_yet", "invalid"] = getattr(error, "code", "invalid")
+        raise PydanticCustomError(code, "{why}", {"why": str(error)}) from None
+    return text
+
+
+def _reference_name(value: Any) -> Any:
+    """The reference calls the response stage ``response``."""
+    return "on_response" if value == "response" else value
+
+
+Command = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1024),
+    AfterValidator(_command),
+    Field(description="Where the plugin is.", examples=["python://weir_examples.enricher:RequestEnricher"]),
+]
+HookTypeInput = Annotated[later.HookType, BeforeValidator(_reference_name)]
+ServiceScope = Annotated[str, StringConstraints(max_length=128, pattern=_SCOPE_PATTERN)]
+
+
+class CollectorInput(InputModel):
+    """How a data_collection plugin is driven."""
+
+    observer: later.Observer = None
+    timeout_ms: int = Field(default=10_000, ge=1, le=600_000, description="For one call.")
+    max_tries: int = Field(default=3, ge=1, le=100, description="Then the event is stored as unhandled.")
+    window: int = Field(default=256, ge=1, le=10_000, description="Events under way at once.")
+    on_outage: later.OnOutage = "store"
+
+
+class PluginInput(InputModel):
+    """A plugin as an admin writes it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Request enricher",
+                    "slug": "request-enricher",
+                    "description": "Adds the team's name to every request",
+                    "command": "python://acme_plugins.enricher:RequestEnricher",
+                    "hook_type": "pre_auth",
+                    "config": {"team": "search"},
+                }
+            ]
+        }
+    )
+
+    name: Name
+    slug: Slug | None = None
+    description: Description = ""
+    command: Command
+    checksum: later.Checksum = None
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Checked against the plugin's own JSON Schema and kept encrypted. What the schema calls "
+        "`writeOnly` is shown as `***`.",
+    )
+    hook_type: HookTypeInput | None = Field(
+        default=None, description="One hook type; `response` is accepted for `on_response`."
+    )
+    hook_types: Annotated[list[HookTypeInput], AfterValidator(all_different)] | None = Field(
+        default=None,
+        max_length=16,
+        description="The stages it works at. Without hook_type and hook_types: all that it implements.",
+    )
+    plugin_type: later.PluginType | None = Field(
+        default=None, description="The reference's name for runtime."
+    )
+    collector: CollectorInput = Field(default_factory=CollectorInput)
+    service_scopes: list[ServiceScope] = Field(
+        default_factory=list, max_length=100, description="What of the gateway's services it may use."
+    )
+    is_active: bool = Field(default=True, description="Your wish; only you change it.")
+    runtime: later.Runtime = "gateway"
+    required_for_ready: bool = Field(
+        default=False, description="The gateway is not ready (`GET /ready`) while this plugin is not."
+    )
+    namespace: Namespace = ""
+
+    def named_hook_types(self) -> list[HookType] | None:
+        """The hook types of both fields, in order; None when the admin named none."""
+        named: list[HookType] = [*([self.hook_type] if self.hook_type else []), *(self.hook_types or [])]
+        return list(dict.fromkeys(named)) or None
+
+
+class Collector(BaseModel):
+    """How a data_collection plugin is driven."""
+
+    observer: bool
+    timeout_ms: int
+    max_tries: int
+    window: int
+    on_outage: str
+
+
+class Plugin(Stored):
+    """A plugin: what is wanted of it, and what it is doing."""
+
+    name: str = Field(examples=["Request enricher"])
+    slug: str = Field(examples=["request-enricher"])
+    description: str
+    command: str = Field(examples=["python://acme_plugins.enricher:RequestEnricher"])
+    checksum: str | None
+    config: dict[str, Any]
+    hook_type: str | None = Field(description="The first of hook_types.", examples=["pre_auth"])
+    hook_types: list[str] = Field(examples=[["pre_auth"]])
+    collector: Collector
+    service_scopes: list[str]
+    is_active: bool
+    runtime: str
+    required_for_ready: bool
+    namespace: str
+    state: Literal["starting", "ready", "degraded", "failed", "stopped"] = Field(
+        description="What is observed, as opposed to `is_active`."
+    )
+    reason: str = Field(description="Why, where the state is not `ready`.")
+
+
+class WorkerHealth(BaseModel):
+    """What a plugin is doing in one process."""
+
+    state: str = Field(examples=["ready"])
+    reason: str
+
+
+class Health(BaseModel):
+    """What a plugin is doing, and in which process."""
+
+    state: str = Field(examples=["ready"])
+    reason: str
+    workers: dict[str, WorkerHealth] = Field(description="By worker, those that reported lately.")

@@ -1,0 +1,130 @@
+"""Brings every committed revision to those who wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import structlog
+
+from weir_control.store.snapshots import read_snapshot
+from weir_control.store.store import Store, newest_revision
+from weir_core.snapshot import Snapshot
+
+_log = structlog.get_logger("weir.control")
+
+# Long enough that a script's burst of writes becomes a few snapshots, short enough that nobody waits.
+_COALESCE_S: Final = 0.02
+# Other processes write to the same database (the command line does); their changes are found by looking.
+_LOOK_EVERY_S: Final = 1.0
+_FIRST_RETRY_S: Final = 0.1
+_LONGEST_RETRY_S: Final = 5.0
+
+
+class Feed(Protocol):
+    """The publishing end of a config feed."""
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Make this revision the current one, durably. May block for a disk's flush."""
+        ...
+
+    def current(self, namespace: str) -> Snapshot | None:
+        """The revision that readers of a namespace see; None before the first."""
+        ...
+
+
+class Publisher:
+    """Publishes the newest revision: at the start, after each change, and again until it succeeds.
+
+    Args:
+        sleep: Waits; a test may take its place.
+    """
+
+    def __init__(
+        self, store: Store, feed: Feed, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._sleep = sleep
+        self._changed = asyncio.Event()
+        self._published = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.published_revision = -1
+        """The revision that readers can see; -1 before the first."""
+        self.failure: str | None = None
+        """Why the last attempt failed; None when it did not."""
+        store.on_change(self._changed.set)
+
+    async def start(self) -> None:
+        """Begin to publish. Returns at once."""
+        self._task = asyncio.create_task(self._run(), name="config publisher")
+
+    async def stop(self) -> None:
+        """Stop; a revision that is not published yet is at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def wait_for(self, revision: int) -> None:
+        """Return when this revision, or a later one, is published."""
+        async with self._published:
+            await self._published.wait_for(lambda: self.published_revision >= revision)
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._catch_up()
+                failures = 0
+            # Whatever goes wrong, configuration must go on flowing once it can: this loop has no other end.
+            except Exception as error:  # noqa: BLE001  # see the sentence above
+                failures += 1
+                self.failure = f"{type(error).__name__}: {error}"
+                _log.error("the configuration could not be published", error=self.failure, tries=failures)
+                await self._sleep(min(_FIRST_RETRY_S * 2 ** (failures - 1), _LONGEST_RETRY_S))
+                continue
+            await self._wait_for_change()
+
+    async def _catch_up(self) -> None:
+        """Publish until nothing is newer."""
+        if self.published_revision < 0:
+            await self._go_past_readers()
+        while True:
+            self._changed.clear()
+            async with self._store.reading() as connection:
+                newest = await newest_revision(connection)
+            if newest <= self.published_revision:
+                self.failure = None
+                return
+            snapshot = await read_snapshot(self._store)
+            await asyncio.to_thread(self._feed.publish, snapshot)
+            await self._note(snapshot.revision)
+            await self._store.forget_published(snapshot.revision)
+
+    async def _go_past_readers(self) -> None:
+        current = await asyncio.to_thread(self._feed.current, "")
+        async with self._store.reading() as connection:
+            newest = await newest_revision(connection)
+        if current is not None and current.revision > newest:
+            _log.warning(
+                "the database is older than what was published; its revisions go on from there",
+                database=newest,
+                published=current.revision,
+            )
+            await self._store.move_past(current.revision)
+
+    async def _note(self, revision: int) -> None:
+        self.failure = None
+        async with self._published:
+            self.published_revision = revision
+            self._published.notify_all()
+        _log.info("configuration published", revision=revision)
+
+    async def _wait_for_change(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        await self._sleep(_COALESCE_S)

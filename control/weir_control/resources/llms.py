@@ -1,0 +1,196 @@
+"""``/llms``: the upstreams that apps may call."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, ValidationInfo
+from sqlalchemy import RowMapping
+
+from weir_control.api import not_supported as later
+from weir_control.api.auth import API_PREFIX
+from weir_control.api.deps import Control, no_content, stamp
+from weir_control.api.envelopes import One, Page, PageQuery, page_of
+from weir_control.api.fields import (
+    Endpoint,
+    HeaderSecret,
+    InputModel,
+    Metadata,
+    Name,
+    Namespace,
+    PathId,
+    Patterns,
+    Slug,
+    VendorName,
+)
+from weir_control.api.merge_patch import PatchBody, patched
+from weir_control.api.validation import validate
+from weir_control.resources.answers import Stored, answer
+from weir_control.resources.attachment_rules import check_namespaces
+from weir_control.resources.slugs import choose_slug
+from weir_control.store.rows import LLM, add, fetch, fetch_page, put, remove
+from weir_control.store.sealing import set_api_key
+from weir_control.store.store import Change
+
+router = APIRouter(prefix="/llms", tags=["llms"])
+
+
+def _is_allowed(model: str | None, info: ValidationInfo) -> str | None:
+    patterns = info.data.get("allowed_models", ())
+    if model is not None and patterns and not any(re.fullmatch(pattern, model) for pattern in patterns):
+        raise ValueError("is not one of allowed_models")
+    return model
+
+
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class LlmInput(InputModel):
+    """An LLM as an admin writes it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "OpenAI",
+                    "vendor": "openai",
+                    "api_endpoint": "https://api.openai.com/v1",
+                    "api_key": "sk-...",
+                    "allowed_models": ["gpt-4o.*"],
+                }
+            ]
+        }
+    )
+
+    name: Name
+    slug: Slug | None = None
+    vendor: VendorName
+    api_endpoint: Endpoint
+    api_key: HeaderSecret | None = Field(
+        default=None,
+        description="The vendor's key. Write-only and encrypted; null for an upstream without one.",
+    )
+    allowed_models: Patterns = Field(
+        default_factory=list,
+        description="Regular expressions; a model's whole name must match one. Empty allows every model.",
+    )
+    default_model: Annotated[ModelName | None, AfterValidator(_is_allowed)] = Field(
+        default=None, description="Used when a request names no model."
+    )
+    is_active: bool = True
+    timeout_seconds: int = Field(default=300, ge=1, le=3600, description="For the whole upstream call.")
+    retries: later.Retries = None
+    fallback_llm_ids: later.FallbackLlmIds = None
+    monthly_budget: later.MonthlyBudget = None
+    rate_limit_rpm: later.RateLimitRpm = None
+    default_max_output_tokens: later.DefaultMaxOutputTokens = None
+    allow_unmetered_paths: later.AllowUnmeteredPaths = None
+    allowed_override_origins: later.AllowedOverrideOrigins = None
+    body_capture: later.BodyCapture = "full"
+    namespace: Namespace = ""
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class Llm(Stored):
+    """An LLM. Its key is never shown."""
+
+    name: str = Field(examples=["OpenAI"])
+    slug: str = Field(examples=["openai"])
+    vendor: str = Field(examples=["openai"])
+    api_endpoint: str = Field(examples=["https://api.openai.com/v1"])
+    has_api_key: bool
+    allowed_models: list[str]
+    default_model: str | None
+    is_active: bool
+    timeout_seconds: int
+    body_capture: str
+    namespace: str
+    metadata: dict[str, Any]
+
+
+_COLUMNS = (
+    "name",
+    "vendor",
+    "api_endpoint",
+    "allowed_models",
+    "default_model",
+    "is_active",
+    "timeout_seconds",
+    "body_capture",
+    "namespace",
+    "metadata",
+)
+
+
+@router.get("", summary="List LLMs")
+async def list_llms(control: Control, asked: PageQuery) -> Page[Llm]:
+    async with control.store.reading() as connection:
+        rows, total = await fetch_page(connection, LLM, limit=asked.limit, offset=asked.offset)
+    return page_of([_answer(row) for row in rows], total, asked)
+
+
+@router.post("", status_code=201, summary="Create an LLM")
+async def create_llm(control: Control, body: LlmInput, response: Response) -> One[Llm]:
+    async with control.store.changing() as change:
+        slug = await choose_slug(change.connection, LLM, body.name, body.slug)
+        llm_id = await add(change, LLM, _values(body) | {"slug": slug})
+        await set_api_key(change, control.store.keyring, llm_id, body.api_key)
+        row = await fetch(change.connection, LLM, llm_id)
+    stamp(response, change.revision, f"{API_PREFIX}/llms/{llm_id}")
+    return One(data=_answer(row))
+
+
+@router.get("/{llm_id}", summary="Get an LLM")
+async def get_llm(control: Control, llm_id: PathId) -> One[Llm]:
+    async with control.store.reading() as connection:
+        return One(data=_answer(await fetch(connection, LLM, llm_id)))
+
+
+@router.put("/{llm_id}", summary="Replace an LLM")
+async def replace_llm(control: Control, llm_id: PathId, body: LlmInput, response: Response) -> One[Llm]:
+    """What the body leaves out returns to its default: without `api_key` there is none. The slug stays."""
+    async with control.store.changing() as change:
+        current = await fetch(change.connection, LLM, llm_id)
+        await _write(change, current, body)
+        await set_api_key(change, control.store.keyring, llm_id, body.api_key)
+        row = await fetch(change.connection, LLM, llm_id)
+    stamp(response, change.revision)
+    return One(data=_answer(row))
+
+
+@router.patch("/{llm_id}", summary="Change an LLM")
+async def change_llm(control: Control, llm_id: PathId, body: PatchBody, response: Response) -> One[Llm]:
+    """JSON Merge Patch: only what the body names is changed."""
+    async with control.store.changing() as change:
+        current = await fetch(change.connection, LLM, llm_id)
+        wanted = validate(LlmInput, patched({name: current[name] for name in _COLUMNS}, body))
+        await _write(change, current, wanted)
+        if "api_key" in body:
+            await set_api_key(change, control.store.keyring, llm_id, wanted.api_key)
+        row = await fetch(change.connection, LLM, llm_id)
+    stamp(response, change.revision)
+    return One(data=_answer(row))
+
+
+@router.delete("/{llm_id}", status_code=204, summary="Delete an LLM")
+async def delete_llm(control: Control, llm_id: PathId) -> Response:
+    """It disappears from the `llm_ids` of every app, with its list of plugins. Records of its calls stay."""
+    async with control.store.changing() as change:
+        await remove(change, LLM, llm_id)
+    return no_content(change.revision)
+
+
+async def _write(change: Change, current: RowMapping, body: LlmInput) -> None:
+    slug = await choose_slug(change.connection, LLM, body.name, body.slug, current)
+    await put(change, LLM, current["id"], _values(body) | {"slug": slug})
+    await check_namespaces(change.connection)
+
+
+def _values(body: LlmInput) -> dict[str, Any]:
+    return body.model_dump(include=set(_COLUMNS))
+
+
+def _answer(row: RowMapping) -> Llm:
+    return answer(Llm, row, has_api_key=row["api_key_sealed"] is not None)

@@ -1,0 +1,142 @@
+"""``/plugins``: the code that works on calls and events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy import RowMapping
+
+from weir_control.api.auth import API_PREFIX
+from weir_control.api.deps import Caller, Control, ControlDeps, no_content, stamp
+from weir_control.api.envelopes import One, Page, PageQuery, page_of
+from weir_control.api.fields import PathId
+from weir_control.api.merge_patch import PatchBody, patched
+from weir_control.api.validation import validate
+from weir_control.errors import NotFoundError
+from weir_control.plugins.changes import Written
+from weir_control.plugins.hook_types import effective_hook_types
+from weir_control.plugins.models import Health, Plugin, PluginInput, WorkerHealth
+from weir_control.plugins.redaction import redact
+from weir_control.plugins.states import observed_state
+from weir_control.resources.answers import answer
+from weir_control.resources.attachment_rules import refuse_attached_plugin
+from weir_control.store.rows import PLUGIN, fetch, fetch_page, remove
+from weir_control.store.sealing import open_config
+
+router = APIRouter(prefix="/plugins", tags=["plugins"])
+
+
+@router.get("", summary="List plugins")
+async def list_plugins(control: Control, caller: Caller, asked: PageQuery) -> Page[Plugin]:
+    async with control.store.reading() as connection:
+        rows, total = await fetch_page(connection, PLUGIN, limit=asked.limit, offset=asked.offset)
+    return page_of([_answer(control, caller, row) for row in rows], total, asked)
+
+
+@router.post("", status_code=201, summary="Create a plugin")
+async def create_plugin(
+    control: Control, caller: Caller, body: PluginInput, response: Response
+) -> One[Plugin]:
+    """The plugin is started once, on trial, and its configuration checked against its own schema. One that
+    cannot start is stored all the same, with `state: failed` and the reason."""
+    written = await control.plugin_changes.create(body)
+    stamp(response, written.revision, f"{API_PREFIX}/plugins/{written.row['id']}")
+    return One(data=_answer(control, caller, written.row))
+
+
+@router.get("/{plugin_id}", summary="Get a plugin")
+async def get_plugin(control: Control, caller: Caller, plugin_id: PathId) -> One[Plugin]:
+    return One(data=_answer(control, caller, await _row(control, plugin_id)))
+
+
+@router.put("/{plugin_id}", summary="Replace a plugin")
+async def replace_plugin(
+    control: Control, caller: Caller, plugin_id: PathId, body: PluginInput, response: Response
+) -> One[Plugin]:
+    """What the body leaves out returns to its default; only the slug stays. A plugin that cannot start with
+    the change is 422 and stays as it was."""
+    written = await control.plugin_changes.replace(await _row(control, plugin_id), body)
+    return _written(control, caller, written, response)
+
+
+@router.patch("/{plugin_id}", summary="Change a plugin")
+async def change_plugin(
+    control: Control, caller: Caller, plugin_id: PathId, body: PatchBody, response: Response
+) -> One[Plugin]:
+    """JSON Merge Patch, also inside `config` and `collector`: only what the body names is changed. A plugin
+    that cannot start with the change is 422 and stays as it was."""
+    current = await _row(control, plugin_id)
+    document: dict[str, Any] = control.plugin_changes.document(current)
+    if "hook_type" in body:
+        # It names the whole list, so it must not be added to what was there.
+        del document["hook_types"]
+    wanted = validate(PluginInput, patched(document, body))
+    return _written(control, caller, await control.plugin_changes.replace(current, wanted), response)
+
+
+@router.delete("/{plugin_id}", status_code=204, summary="Delete a plugin")
+async def delete_plugin(control: Control, plugin_id: PathId) -> Response:
+    """409 while it is attached to an LLM: a guard does not vanish by the way."""
+    async with control.store.changing() as change:
+        await refuse_attached_plugin(change.connection, plugin_id)
+        await remove(change, PLUGIN, plugin_id)
+    return no_content(change.revision)
+
+
+@router.post("/{plugin_id}/reload", summary="Start a plugin anew")
+async def reload_plugin(
+    control: Control, caller: Caller, plugin_id: PathId, response: Response
+) -> One[Plugin]:
+    """Every process starts a fresh instance, switches to it when it is ready and drains the old one."""
+    written = await control.plugin_changes.reload(await _row(control, plugin_id))
+    return _written(control, caller, written, response)
+
+
+@router.get("/{plugin_id}/config-schema", summary="Get the schema of a plugin's configuration")
+async def get_config_schema(control: Control, plugin_id: PathId) -> One[dict[str, Any]]:
+    """The plugin's own JSON Schema; `{}` when it has none and takes anything."""
+    row = await _row(control, plugin_id)
+    if not row["probe_ok"]:
+        raise NotFoundError(f"Plugin {plugin_id} could not start, so its schema is not known.")
+    return One(data=row["probe_schema"] or {})
+
+
+@router.get("/{plugin_id}/health", summary="Get a plugin's health")
+async def get_plugin_health(control: Control, plugin_id: PathId) -> One[Health]:
+    """What it is doing, in each process that hosts it."""
+    row = await _row(control, plugin_id)
+    observed = observed_state(row, control.workers)
+    reports = control.workers.of_plugin(plugin_id, row["revision"])
+    workers = {
+        name: WorkerHealth(state=report.state, reason=report.reason) for name, report in reports.items()
+    }
+    return One(data=Health(state=observed.state, reason=observed.reason, workers=workers))
+
+
+async def _row(control: ControlDeps, plugin_id: int) -> RowMapping:
+    async with control.store.reading() as connection:
+        return await fetch(connection, PLUGIN, plugin_id)
+
+
+def _written(control: ControlDeps, caller: Caller, written: Written, response: Response) -> One[Plugin]:
+    stamp(response, written.revision)
+    return One(data=_answer(control, caller, written.row))
+
+
+def _answer(control: ControlDeps, caller: Caller, row: RowMapping) -> Plugin:
+    hook_types = effective_hook_types(row)
+    observed = observed_state(row, control.workers)
+    config = open_config(control.store.keyring, row["id"], row["config_sealed"])
+    schema = row["probe_schema"]
+    if schema is None and row["probe_ok"] and caller.sees_unmarked_config:
+        schema = {}
+    return answer(
+        Plugin,
+        row,
+        config=redact(config, schema),
+        hook_types=hook_types,
+        hook_type=hook_types[0] if hook_types else None,
+        state=observed.state,
+        reason=observed.reason,
+    )

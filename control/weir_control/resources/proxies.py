@@ -1,0 +1,64 @@
+"""``/proxies``: the processes that serve calls, and how far each has come with the configuration."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from weir_control.api.deps import Control
+from weir_control.api.envelopes import Page, PageQuery, slice_of
+from weir_control.store.store import newest_revision
+from weir_control.workers import Worker
+from weir_core.clock import rfc3339
+
+router = APIRouter(prefix="/proxies", tags=["proxies"])
+
+
+class ProxyPlugin(BaseModel):
+    """A plugin in one process."""
+
+    plugin_id: int = Field(examples=[1])
+    state: str = Field(examples=["ready"])
+    reason: str
+
+
+class Proxy(BaseModel):
+    """A process that serves model calls."""
+
+    name: str = Field(examples=["proxy-0"])
+    pid: int | None
+    edge_id: str
+    namespace: str
+    applied_revision: int = Field(description="The revision it works with.", examples=[12])
+    up_to_date: bool = Field(description="Whether that is the newest.")
+    plugins: list[ProxyPlugin]
+    seen_at: str = Field(description="When it last reported.", examples=["2026-01-31T12:00:00.000000Z"])
+    stale: bool = Field(description="It has not reported for ten seconds and may be gone.")
+
+
+@router.get("", summary="List proxies")
+async def list_proxies(control: Control, asked: PageQuery) -> Page[Proxy]:
+    """Those that have reported within the last hour. Compare `applied_revision` with the `X-Weir-Revision`
+    of a write to see where it is in force."""
+    async with control.store.reading() as connection:
+        newest = await newest_revision(connection)
+    proxies = [worker for worker in control.workers.all() if worker.report.role == "proxy"]
+    return slice_of([_answer(worker, newest) for worker in proxies], asked)
+
+
+def _answer(worker: Worker, newest: int) -> Proxy:
+    report = worker.report
+    return Proxy(
+        name=report.worker,
+        pid=report.pid,
+        edge_id=report.edge_id,
+        namespace=report.namespace,
+        applied_revision=report.revision,
+        up_to_date=report.revision >= newest,
+        plugins=[
+            ProxyPlugin(plugin_id=plugin_id, state=plugin.state, reason=plugin.reason)
+            for plugin_id, plugin in sorted(report.plugins.items())
+        ],
+        seen_at=rfc3339(worker.seen_at_us),
+        stale=worker.stale,
+    )

@@ -1,0 +1,28 @@
+"""Which slug an object gets."""
+
+from __future__ import annotations
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from weir_control.api.fields import slug_from
+from weir_control.errors import invalid
+from weir_control.store.rows import Kind, refuse_taken_slug
+
+
+async def choose_slug(
+    connection: AsyncConnection, kind: Kind, name: str, given: str | None, current: RowMapping | None = None
+) -> str:
+    """The slug that was given, else the one the object has, else one made from its name.
+
+    A changed name never changes the slug by itself: it stands in the URLs of running clients.
+
+    Raises:
+        ConflictError: Another object has it.
+        InvalidFieldsError: None was given and the name has no letter or digit to make one from.
+    """
+    slug = given or (slug_from(name) if current is None else current["slug"])
+    if slug is None:
+        raise invalid("slug", "cannot be made from this name; give one", "required")
+    await refuse_taken_slug(connection, kind, slug, None if current is None else current["id"])
+    return slug

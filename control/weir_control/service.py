@@ -1,0 +1,48 @@
+"""``ControlService``: the management plane of one installation, wired."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+
+from weir_control.api.deps import ControlDeps
+from weir_control.app import create_app
+from weir_control.internal import create_internal_app
+from weir_control.plugins.changes import PluginChanges
+from weir_control.plugins.probing import Prober, Probing
+from weir_control.publisher import Feed, Publisher
+from weir_control.store.store import Store
+from weir_control.workers import Workers
+
+
+class ControlService:
+    """The two applications and the publisher behind them.
+
+    Args:
+        store: Over a migrated database; the caller disposes of its engine.
+        feed: Where revisions go.
+        prober: Tries plugins out before they are stored.
+        version: What the API's documentation says it is.
+    """
+
+    def __init__(self, store: Store, feed: Feed, prober: Prober, version: str = "0.1.0") -> None:
+        self.workers = Workers(store.clock)
+        self.publisher = Publisher(store, feed)
+        deps = ControlDeps(
+            store=store,
+            plugin_changes=PluginChanges(store, Probing(prober)),
+            workers=self.workers,
+            publisher=self.publisher,
+        )
+        self.app: FastAPI = create_app(deps, version)
+        """The management API; safe to hand requests from outside to."""
+        self.internal_app: Starlette = create_internal_app(self.workers)
+        """Takes the workers' reports; only for a socket that nothing from outside is handed to."""
+
+    async def start(self) -> None:
+        """Publish the newest revision, and each one after it. Returns at once."""
+        await self.publisher.start()
+
+    async def stop(self) -> None:
+        """Stop publishing. What was committed and not published follows at the next start."""
+        await self.publisher.stop()

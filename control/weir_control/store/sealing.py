@@ -1,0 +1,54 @@
+"""Secrets at rest: each is sealed for the one row and column it stands in, so that they cannot be swapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import update
+
+from weir_control.store.store import Change
+from weir_control.store.tables import llms, plugins
+from weir_core.secrets import KeyRing, Secret
+
+
+async def set_api_key(change: Change, keyring: KeyRing, llm_id: int, api_key: str | None) -> None:
+    """Seal an LLM's vendor key, or take it away."""
+    sealed = None if api_key is None else keyring.seal(api_key.encode(), _api_key_context(llm_id))
+    await change.connection.execute(update(llms).where(llms.c.id == llm_id).values(api_key_sealed=sealed))
+
+
+def open_api_key(keyring: KeyRing, llm_id: int, sealed: bytes | None) -> Secret | None:
+    """The vendor key of an LLM, None when it has none.
+
+    Raises:
+        SecretError: No key at hand opens it.
+    """
+    if sealed is None:
+        return None
+    return Secret(keyring.open(sealed, _api_key_context(llm_id)).decode())
+
+
+async def set_config(change: Change, keyring: KeyRing, plugin_id: int, config: dict[str, Any]) -> None:
+    """Seal a plugin's whole configuration: only the plugin knows which parts are secret."""
+    sealed = keyring.seal(msgspec.json.encode(config), _config_context(plugin_id))
+    await change.connection.execute(
+        update(plugins).where(plugins.c.id == plugin_id).values(config_sealed=sealed)
+    )
+
+
+def open_config(keyring: KeyRing, plugin_id: int, sealed: bytes) -> dict[str, Any]:
+    """A plugin's configuration.
+
+    Raises:
+        SecretError: No key at hand opens it.
+    """
+    return msgspec.json.decode(keyring.open(sealed, _config_context(plugin_id)), type=dict[str, Any])
+
+
+def _api_key_context(llm_id: int) -> bytes:
+    return f"llms.api_key:{llm_id}".encode()
+
+
+def _config_context(plugin_id: int) -> bytes:
+    return f"plugins.config:{plugin_id}".encode()

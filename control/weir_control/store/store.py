@@ -1,0 +1,94 @@
+"""Reading the configuration, and changing it: one transaction, one revision, its rows in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from weir_collectors.database import reading
+from weir_control.store.tables import config_head, config_outbox
+from weir_core.clock import Clock
+from weir_core.secrets import KeyRing
+
+ObjectKind = Literal["llm", "app", "credential", "plugin", "model_price", "token"]
+
+
+class Change:
+    """A transaction under way. Every object it touches gets its revision."""
+
+    __slots__ = ("connection", "now_us", "revision")
+
+    def __init__(self, connection: AsyncConnection, revision: int, now_us: int) -> None:
+        self.connection = connection
+        self.revision = revision
+        self.now_us = now_us
+
+    async def touch(self, kind: ObjectKind, object_id: int) -> None:
+        """Say that this object is to be published anew (or is gone)."""
+        await self.connection.execute(
+            insert(config_outbox).values(revision=self.revision, kind=kind, object_id=object_id)
+        )
+
+
+class Store:
+    """The database of the management plane.
+
+    Args:
+        engine: Made by ``weir_collectors.database.create_engine`` over a migrated database.
+        keyring: Seals what must not lie open: vendors' keys and plugin configuration.
+        clock: For the times of changes.
+    """
+
+    def __init__(self, engine: AsyncEngine, keyring: KeyRing, clock: Clock) -> None:
+        self.engine = engine
+        self.keyring = keyring
+        self.clock = clock
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each commit; it must not block."""
+        self._listeners.append(listener)
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """One consistent state; never waits for a writer."""
+        return reading(self.engine)
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[Change]:
+        """Commit all of it or, when an exception leaves the block, nothing.
+
+        Raises:
+            sqlalchemy.exc.OperationalError: The database does not answer or is locked for too long.
+        """
+        async with self.engine.begin() as connection:
+            taken = update(config_head).values(revision=config_head.c.revision + 1)
+            revision = (await connection.execute(taken.returning(config_head.c.revision))).scalar_one()
+            yield Change(connection, revision, self.clock.wall_us())
+        for listener in self._listeners:
+            listener()
+
+    async def forget_published(self, revision: int) -> None:
+        """Empty the outbox up to a revision that every reader of the feed can now see."""
+        async with self.engine.begin() as connection:
+            await connection.execute(delete(config_outbox).where(config_outbox.c.revision <= revision))
+
+    async def move_past(self, revision: int) -> None:
+        """Make the next revision larger than ``revision``.
+
+        A database restored from a backup may be behind what proxies have already applied; they would
+        ignore its changes.
+        """
+        async with self.engine.begin() as connection:
+            await connection.execute(
+                update(config_head).where(config_head.c.revision <= revision).values(revision=revision + 1)
+            )
+
+
+async def newest_revision(connection: AsyncConnection) -> int:
+    """The revision of the last committed change; 0 before the first."""
+    revision: int = (await connection.execute(select(config_head.c.revision))).scalar_one()
+    return revision

@@ -1,0 +1,115 @@
+"""Management tokens: looked up by their hash, and the one that lets the first admin in."""
+
+from __future__ import annotations
+
+from sqlalchemy import RowMapping, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from weir_control.api.auth import Principal
+from weir_control.errors import ConflictError
+from weir_control.store.rows import TOKEN, add, fetch, remove
+from weir_control.store.store import Change, Store
+from weir_control.store.tables import tokens
+from weir_core.errors import SettingsError
+from weir_core.secrets import Secret, hash_token, issue_token
+
+ADMIN = "admin"
+
+
+async def find_principal(store: Store, secret: str) -> Principal | None:
+    """Whose token this is; None when it is nobody's.
+
+    The lookup is by SHA-256, so neither its time nor its outcome tells anything about other tokens.
+    """
+    statement = select(tokens.c.id, tokens.c.name, tokens.c.role).where(
+        tokens.c.secret_hash == hash_token(secret)
+    )
+    async with store.reading() as connection:
+        row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else Principal(row.id, row.name, row.role)
+
+
+async def add_token(change: Change, name: str, role: str) -> tuple[RowMapping, Secret]:
+    """Make a token; its secret exists only in what this returns."""
+    issued = issue_token("wt")
+    token_id = await add(change, TOKEN, _values(name, role, issued.key_id, issued.secret_hash))
+    return await fetch(change.connection, TOKEN, token_id), issued.secret
+
+
+async def remove_token(change: Change, token_id: int) -> None:
+    """Revoke a token.
+
+    Raises:
+        NotFoundError: There is none.
+        ConflictError: It is the last admin token, or the one in the settings.
+    """
+    row = await fetch(change.connection, TOKEN, token_id)
+    if row["from_settings"]:
+        raise ConflictError(
+            "This token comes from the setting admin_token (WEIR_ADMIN_TOKEN) and would be back at the next "
+            "start; change it there."
+        )
+    if row["role"] == ADMIN and await _admins(change.connection) == [token_id]:
+        raise ConflictError("This is the last admin token; create another before you delete it.")
+    await remove(change, TOKEN, token_id)
+
+
+async def ensure_admin_token(store: Store, given: str | None) -> str | None:
+    """See to it that somebody can administer this installation. To be called at every start.
+
+    Args:
+        store: A migrated store.
+        given: The setting ``admin_token``; any text without spaces. The token it stood for before, if it was
+            another, stops working.
+
+    Returns:
+        A new secret, to be shown once, when nothing was given and there is no admin token yet; else None.
+
+    Raises:
+        SettingsError: What was given cannot be sent in a header.
+    """
+    if given is not None:
+        await _take_from_settings(store, given)
+        return None
+    async with store.reading() as connection:
+        if await _admins(connection):
+            return None
+    async with store.changing() as change:
+        _, secret = await add_token(change, "first admin", ADMIN)
+    return secret.reveal()
+
+
+async def _take_from_settings(store: Store, given: str) -> None:
+    if not given or any(char.isspace() or not char.isprintable() for char in given):
+        raise SettingsError("WEIR_ADMIN_TOKEN is empty or has spaces or control characters; use a plain word")
+    async with store.reading() as connection:
+        known = (await connection.execute(select(tokens))).mappings().all()
+    same = next((row for row in known if row["secret_hash"] == hash_token(given)), None)
+    previous = next((row for row in known if row["from_settings"]), None)
+    if same is not None and same["role"] != ADMIN:
+        raise SettingsError(f"WEIR_ADMIN_TOKEN is the secret of token {same['id']}, which is no admin's")
+    if same is not None and previous in (None, same):
+        return
+    async with store.changing() as change:
+        if previous is not None:
+            await remove(change, TOKEN, previous["id"])
+        if same is None:
+            await add(
+                change, TOKEN, _values("admin_token", ADMIN, None, hash_token(given), from_settings=True)
+            )
+
+
+async def _admins(connection: AsyncConnection) -> list[int]:
+    return list((await connection.execute(select(tokens.c.id).where(tokens.c.role == ADMIN))).scalars())
+
+
+def _values(
+    name: str, role: str, key_id: str | None, secret_hash: bytes, *, from_settings: bool = False
+) -> dict[str, object]:
+    return {
+        "name": name,
+        "role": role,
+        "key_id": key_id,
+        "secret_hash": secret_hash,
+        "from_settings": from_settings,
+    }

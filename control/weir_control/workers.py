@@ -1,0 +1,88 @@
+"""What the other processes say of themselves: which revision they have applied, how their plugins are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from weir_core.clock import Clock
+
+STALE_AFTER_S: Final = 10.0
+"""Workers report every second; one that was silent for this long is stale."""
+
+_FORGOTTEN_AFTER_S: Final = 3600.0
+_MAX_WORKERS: Final = 4096
+
+State = Literal["starting", "ready", "degraded", "failed", "stopped"]
+
+
+class PluginReport(msgspec.Struct, frozen=True):
+    """One plugin in one worker."""
+
+    state: State
+    reason: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a worker posts; fields this version does not know are ignored.
+
+    ``plugins`` is keyed by plugin id.
+    """
+
+    worker: str
+    revision: int
+    role: str = "proxy"
+    pid: int | None = None
+    edge_id: str = ""
+    namespace: str = ""
+    plugins: dict[int, PluginReport] = {}
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """A worker's last report and when it came."""
+
+    report: Report
+    seen_at_us: int
+    seen_monotonic: float
+    stale: bool
+
+
+class Workers:
+    """The last report of every worker, in memory: a new control process knows them all a second later."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[str, str, str], tuple[Report, int, float]] = {}
+
+    def record(self, report: Report) -> None:
+        """Take a report in the place of the worker's last one."""
+        now = self._clock.monotonic()
+        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[2] < _FORGOTTEN_AFTER_S}
+        key = (report.edge_id, report.role, report.worker)
+        if key in self._seen or len(self._seen) < _MAX_WORKERS:
+            self._seen[key] = (report, self._clock.wall_us(), now)
+
+    def all(self) -> list[Worker]:
+        """Every worker of the last hour, in the order of their names."""
+        now = self._clock.monotonic()
+        return [
+            Worker(report, wall_us, at, now - at >= STALE_AFTER_S)
+            for _, (report, wall_us, at) in sorted(self._seen.items())
+        ]
+
+    def of_plugin(self, plugin_id: int, revision: int) -> Mapping[str, PluginReport]:
+        """What the live workers say of a plugin, by worker.
+
+        A worker that has not yet applied ``revision`` still speaks of the plugin as it was before its
+        change: it is ``starting`` as far as the new one is concerned.
+        """
+        found = {}
+        for worker in self.all():
+            state = worker.report.plugins.get(plugin_id)
+            if worker.stale or state is None:
+                continue
+            behind = worker.report.revision < revision
+            found[worker.report.worker] = PluginReport("starting", "not applied yet") if behind else state
+        return found
