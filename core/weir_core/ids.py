@@ -15,5 +15,8 @@ def new_id() -> str:
 
 
 def valid_client_request_id(value: str) -> bool:
-    """Whether a caller's own ``X-Request-Id`` is safe to keep in events and logs."""
+    """Whether a caller's own ``X-Request-Id`` is safe to keep in events and logs.
+
+    It is when it has at most 128 letters, digits and signs that need no escaping in a log line or a URL.
+    """
     return _CLIENT_REQUEST_ID.fullmatch(value) is not None

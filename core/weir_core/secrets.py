@@ -21,7 +21,7 @@ _FINGERPRINT_BYTES: Final = 4
 
 
 class Secret(msgspec.Struct, frozen=True, array_like=True):
-    """A text that must not appear in a log; only ``reveal`` shows it."""
+    """A text that must not appear in a log; only ``reveal`` and an encoder show it."""
 
     value: str
 
@@ -33,6 +33,10 @@ class Secret(msgspec.Struct, frozen=True, array_like=True):
         return "Secret(***)"
 
     __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        # A struct shows its fields to rich, which draws tracebacks with the values of variables.
+        return [("value", "***")]
 
 
 class IssuedToken(msgspec.Struct, frozen=True):
@@ -56,20 +60,23 @@ def issue_token(prefix: str) -> IssuedToken:
 
 
 def hash_token(secret: str) -> bytes:
-    """SHA-256; a slow hash adds nothing to 256 random bits."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+    """SHA-256; a slow hash adds nothing to 256 random bits. Any string has a hash, as callers send any."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def key_id_of(secret: str, prefix: str) -> str | None:
-    """The key id inside a bearer secret, or None when it is not one of ours."""
+    """The key id inside a bearer secret, or None when it does not have the form of ours.
+
+    It only says which stored hash to compare with; it proves nothing.
+    """
     parts = secret.split("_", 2)
-    if len(parts) != 3 or parts[0] != prefix:
+    if len(parts) != 3 or parts[0] != prefix or not all(parts):
         return None
     return parts[1]
 
 
 def token_matches(secret: str, secret_hash: bytes) -> bool:
-    """Compare in constant time."""
+    """Whether this is the secret of that hash; compared in constant time."""
     return hmac.compare_digest(hash_token(secret), secret_hash)
 
 
@@ -128,8 +135,12 @@ class KeyRing:
             )
         try:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], context)
-        except InvalidTag as error:
-            raise SecretError(f"a sealed value ({context.decode()}) was damaged or changed") from error
+        except (InvalidTag, ValueError) as error:
+            # The nonce of a value that was cut short is too short itself, which is a ValueError.
+            what = context.decode(errors="replace")
+            raise SecretError(
+                f"a sealed value ({what}) was damaged or changed; restore or replace it"
+            ) from error
 
 
 def _fingerprint(key: bytes) -> bytes:
