@@ -60,7 +60,7 @@ class DecidingGroup:
     Args:
         consumer: Reads the kind's topic in its group. The caller closes it.
         deciding: The collectors to ask now; called for each poll.
-        sleep: Waits while the database is away.
+        sleep: Waits for the database, and between two looks at the lag.
     """
 
     def __init__(
@@ -87,7 +87,6 @@ class DecidingGroup:
         self._sleep = sleep
         self._window = Window(settings.limits)
         self._finished: asyncio.Queue[_Decided | UndecodableEvent] = asyncio.Queue()
-        self._lag_due = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Decide until ``stop`` is set; then give what is in flight its grace and abandon the rest.
@@ -100,6 +99,7 @@ class DecidingGroup:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._settle())
+                tasks.create_task(self._watch_lag())
                 await self._take_in(stop, tasks)
                 await self._finish_in_flight()
                 raise _StopDeciding  # noqa: TRY301 - a task group is ended by raising inside it
@@ -108,7 +108,6 @@ class DecidingGroup:
 
     async def _take_in(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         while not stop.is_set():
-            await self._measure_lag()
             room = self._window.room()
             if not room:
                 await self._window.finished_some(_POLL_S)
@@ -117,16 +116,19 @@ class DecidingGroup:
             collectors = [collector for collector in self._deciding(self._kind) if collector.collects()]
             for record in records:
                 self._window.admit(record)
-                try:
-                    event = read_event(record)
-                except UnreadableEventError as error:
-                    self._finished.put_nowait(UndecodableEvent(record, str(error), self._clock.wall_us()))
-                    continue
-                asked = [collector for collector in collectors if collector.wants(event)]
-                if asked:
-                    tasks.create_task(self._decide(event, asked))
-                else:
-                    self._finished.put_nowait(_Decided(event, ()))
+                self._ask(record, collectors, tasks)
+
+    def _ask(self, record: LogRecord, collectors: Sequence[Collector], tasks: asyncio.TaskGroup) -> None:
+        try:
+            event = read_event(record)
+        except UnreadableEventError as error:
+            self._finished.put_nowait(UndecodableEvent(record, str(error), self._clock.wall_us()))
+            return
+        asked = [collector for collector in collectors if collector.wants(event)]
+        if asked:
+            tasks.create_task(self._decide(event, asked))
+        else:
+            self._finished.put_nowait(_Decided(event, ()))
 
     async def _decide(self, event: ReadEvent, asked: Sequence[Collector]) -> None:
         if len(asked) == 1:
@@ -142,7 +144,9 @@ class DecidingGroup:
             while len(finished) < _STORE_RECORDS and not self._finished.empty():
                 finished.append(self._finished.get_nowait())
             await self._keep(finished)
-            await self._consumer.commit(self._window.finish(item.record for item in finished))
+            offsets = self._window.finish(item.record for item in finished)
+            if offsets:
+                await self._consumer.commit(offsets)
             self._counters.kinds[self._kind].last_error = None
             for _ in finished:
                 self._finished.task_done()
@@ -202,8 +206,8 @@ class DecidingGroup:
                 "deciding_abandoned", events=self._window.unfinished, grace_s=self._settings.grace_s
             )
 
-    async def _measure_lag(self) -> None:
-        now = self._clock.monotonic()
-        if now >= self._lag_due:
-            self._lag_due = now + _LAG_EVERY_S
+    async def _watch_lag(self) -> None:
+        # Apart from the polling: counting a backlog for the first time may read all of it.
+        while True:
             self._counters.kinds[self._kind].lag = sum((await self._consumer.lag()).values())
+            await self._sleep(_LAG_EVERY_S)

@@ -24,8 +24,11 @@ from weir_core.clock import SystemClock, rfc3339
 from weir_core.objects import Attachment, CollectorOptions, Llm, Plugin
 from weir_core.snapshot import Snapshot
 from weir_sdk import DataCollectionResponse
+from weir_streams.admission import Admission
 from weir_streams.events import Analytics, BudgetUsage, Event, Latency, ProxyLog, encode
 from weir_streams.log import LogRecord, Partition
+from weir_streams.settings import SpoolSettings
+from weir_streams.spool import Spool
 
 MOMENT_US = 1_800_000_000_000_000
 _numbers = itertools.count(1)
@@ -171,6 +174,7 @@ class FakeConsumer:
         return found
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        assert offsets, "to some logs, no offsets means all"
         await asyncio.sleep(0)
         if self._log.commits_to_fail:
             raise self._log.commits_to_fail.pop()
@@ -388,3 +392,29 @@ async def rows(engine: AsyncEngine, table: Table) -> list[Any]:
 
 async def stored_ids(engine: AsyncEngine, table: Table) -> list[str]:
     return [row.event_id for row in await rows(engine, table)]
+
+
+def open_spool(root: Path) -> Spool:
+    """A small spool below a data directory."""
+    return Spool.open(
+        root,
+        settings=SpoolSettings(segment_bytes=256 * 1024, slots=16, slot_reserve_bytes=16 * 1024),
+        clock=SystemClock(),
+        logger=structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[]),
+    )
+
+
+def append_family(spool: Spool, *family: Event) -> None:
+    """Admit a request and write its events, as the proxy does."""
+    slot = spool.admit(
+        Admission(
+            request_id=family[0].request_id,
+            started_us=MOMENT_US,
+            llm_id=family[0].llm_id or 0,
+            llm_slug="llm",
+            vendor="openai",
+            method="POST",
+            path="/",
+        )
+    )
+    spool.append(slot, family)
