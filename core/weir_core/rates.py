@@ -107,11 +107,21 @@ class Rates:
             if prompt <= above:
                 break
             row = step
-        each_input, each_read, each_write, each_write_1h, each_audio, each_output, *rest = row
-        each_reasoning, each_audio_output, each_web_search, each_file_search = rest
+        (
+            each_input,
+            each_read,
+            each_write,
+            each_write_1h,
+            each_audio,
+            each_output,
+            each_reasoning,
+            each_audio_output,
+            each_web_search,
+            each_file_search,
+        ) = row
         read, write, write_1h = usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
-        audio, reasoning = usage.audio_prompt_tokens, usage.reasoning_tokens
-        audio_output = usage.audio_response_tokens
+        audio, audio_output = usage.audio_prompt_tokens, usage.audio_response_tokens
+        reasoning = usage.reasoning_tokens
         units = (
             max(prompt - read - write - audio, 0) * each_input
             + read * each_read
