@@ -11,8 +11,9 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
@@ -23,8 +24,9 @@ from weir_host.trial import ProbeResult, try_out
 
 __all__ = ["ProbeResult", "probe"]
 
-_STDERR_KEPT: Final = 4096
-_STDERR_GRACE_S: Final = 1.0
+_LONGEST_RESULT: Final = 16 * 1024 * 1024
+_COMPLAINTS_SHOWN: Final = 4096
+_END_GRACE_S: Final = 1.0
 
 
 class _Request(msgspec.Struct):
@@ -46,52 +48,59 @@ async def probe(plugin: Plugin, plugin_modules: Sequence[str] | None, timeout_s:
     except InvalidCommandError as error:
         return ProbeResult(ok=False, reason=str(error))
     modules = None if plugin_modules is None else tuple(plugin_modules)
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "weir_host.probe"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    request = msgspec.json.encode(_Request(plugin, modules, sys.path))
+    with tempfile.TemporaryFile() as complaints:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "weir_host.probe"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=complaints,
+            start_new_session=True,
+            limit=_LONGEST_RESULT,
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await _ask(child, request)
+        except TimeoutError:
+            return ProbeResult(ok=False, reason=f"it was not ready after {timeout_s:g} s")
+        except ValueError:
+            return ProbeResult(ok=False, reason=f"its config schema is over {_LONGEST_RESULT} bytes")
+        finally:
+            await _end(child)
+        try:
+            return msgspec.json.decode(answer, type=ProbeResult)
+        except msgspec.MsgspecError:
+            said = _last_line(complaints)
+            return ProbeResult(ok=False, reason=f"its process {_ending(child.returncode)}{said}")
+
+
+async def _ask(child: asyncio.subprocess.Process, request: bytes) -> bytes:
     assert child.stdin is not None
     assert child.stdout is not None
-    assert child.stderr is not None
-    complaints = asyncio.create_task(_last_line(child.stderr))
-    try:
-        async with asyncio.timeout(timeout_s):
-            child.stdin.write(msgspec.json.encode(_Request(plugin, modules, sys.path)))
-            child.stdin.close()
-            output = await child.stdout.read()
-            status = await child.wait()
-    except TimeoutError:
-        return ProbeResult(ok=False, reason=f"it was not ready after {timeout_s:g} s")
-    finally:
-        await _end(child)
-        await asyncio.wait((complaints,), timeout=_STDERR_GRACE_S)
-        complaints.cancel()
-    try:
-        return msgspec.json.decode(output, type=ProbeResult)
-    except msgspec.MsgspecError:
-        said = f": {complaints.result()}" if complaints.done() and not complaints.cancelled() else ""
-        return ProbeResult(ok=False, reason=f"its process {_ending(status)}{said}")
-
-
-async def _last_line(stream: asyncio.StreamReader) -> str:
-    kept = b""
-    while data := await stream.read(65536):
-        kept = (kept + data)[-_STDERR_KEPT:]
-    lines = kept.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    child.stdin.write(request)
+    child.stdin.close()
+    # One line, not all there is: a process that the plugin left behind may keep the pipe open.
+    return await child.stdout.readline()
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
     """Kill the child's whole session, so that nothing it started stays behind."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    await child.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_GRACE_S):
+            await child.wait()
 
 
-def _ending(status: int) -> str:
+def _last_line(complaints: IO[bytes]) -> str:
+    complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _COMPLAINTS_SHOWN))
+    lines = complaints.read().decode(errors="replace").strip().splitlines()
+    return f": {lines[-1]}" if lines else ""
+
+
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "does not end"
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with exit code {status}"
@@ -105,7 +114,7 @@ async def _serve_one_request() -> None:
     sys.path[:] = request.sys_path
     result = await try_out(request.plugin, request.plugin_modules)
     with os.fdopen(results, "wb") as stdout:
-        stdout.write(msgspec.json.encode(result))
+        stdout.write(msgspec.json.encode(result) + b"\n")
     # Threads and tasks that the plugin left behind must not keep the process.
     os._exit(0)
 
