@@ -1,0 +1,188 @@
+"""``make bench``, or ``python -m bench --quick``: see docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from bench.errors import BenchError
+from bench.gateway import gateway
+from bench.machine import Cores, describe, divide_cores
+from bench.programs import Programs, build
+from bench.report import REQUESTS, conditions, print_conditions, print_hooks, print_table, write_json
+from bench.rounds import Pace, Result, Scenario, run, slopes_us
+from bench.targets import Target, Upstream, forwarder, upstream
+
+_HOOKS: Final = (0, 1, 3)
+_BUSY: Final = 64
+_FULL: Final = Pace(rounds=5, seconds=3.0, warmup_s=0.5)
+_QUICK: Final = Pace(rounds=2, seconds=1.0, warmup_s=0.3)
+_RESULTS: Final = Path(__file__).parent / "results"
+_PACKAGES: Final = ("weir-gateway", "uvicorn", "uvloop", "httptools", "pyreqwest")
+_ASK: Final = {
+    "model": "gpt-4o-mini",
+    "messages": [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "Hello! Please tell me in one sentence what you can do for me."},
+    ],
+    "max_tokens": 64,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the tables, write the file; 1 when it could not be measured."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    try:
+        _bench(console, options)
+    except BenchError as error:
+        console.print(f"[bold red]bench:[/] {error}", highlight=False)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Weir beside a bare forwarder.")
+    parser.add_argument("--quick", action="store_true", help="about half a minute instead of two to three")
+    parser.add_argument("--connections", type=int, default=_BUSY, help="of the busy scenarios (%(default)s)")
+    parser.add_argument("--rounds", type=int, help="turns of each target")
+    parser.add_argument("--seconds", type=float, help="length of a turn")
+    parser.add_argument(
+        "--without-weir", action="store_true", help="only the forwarder and the harness itself"
+    )
+    return parser
+
+
+def _bench(console: Console, options: argparse.Namespace) -> None:
+    pace = _pace(options)
+    cores = divide_cores()
+    programs = build()
+    # Everything started from here on is born on the other cores; what is measured is then moved.
+    os.sched_setaffinity(0, cores.others)
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
+        up = stack.enter_context(upstream(programs.upstream))
+        bare = stack.enter_context(forwarder(f"http://{up.address}", cores.measured))
+        weir: dict[int, Target] = {}
+        if not options.without_weir:
+            console.print("[dim]starting weir serve[/]")
+            weir = stack.enter_context(gateway(f"http://{up.address}", cores.measured, work, _HOOKS))
+        scenarios = list(_scenarios(work, up, bare, weir, options.connections))
+        measured = _measure(console, scenarios, pace, programs, cores)
+    _report(console, measured, weir, pace)
+
+
+def _pace(options: argparse.Namespace) -> Pace:
+    base = _QUICK if options.quick else _FULL
+    return Pace(
+        rounds=options.rounds or base.rounds,
+        seconds=options.seconds or base.seconds,
+        warmup_s=base.warmup_s,
+    )
+
+
+def _scenarios(
+    work: Path, up: Upstream, bare: Target, weir: dict[int, Target], connections: int
+) -> Iterator[Scenario]:
+    whole, streamed = work / "ask.json", work / "ask-stream.json"
+    whole.write_bytes(_encode(_ASK))
+    streamed.write_bytes(_encode(_ASK | {"stream": True, "stream_options": {"include_usage": True}}))
+    plain = [weir[0]] if weir else []
+    for name, title, targets, count in (
+        (
+            "busy",
+            f"Chat completion, {connections} connections",
+            [bare, *weir.values(), up.ceiling],
+            connections,
+        ),
+        ("single", "Chat completion, 1 connection", [bare, *plain], 1),
+    ):
+        yield Scenario(
+            name=name, title=title, targets=targets, body=whole, expect_bytes=up.body_bytes, connections=count
+        )
+    for name, title, count in (
+        ("stream-busy", f"Stream, {connections} connections", connections),
+        ("stream-single", "Stream, 1 connection", 1),
+    ):
+        yield Scenario(
+            name=name,
+            title=title,
+            targets=[bare, *plain],
+            body=streamed,
+            expect_bytes=up.stream_bytes,
+            connections=count,
+            streamed=True,
+        )
+
+
+def _measure(
+    console: Console, scenarios: Sequence[Scenario], pace: Pace, programs: Programs, cores: Cores
+) -> list[tuple[Scenario, list[Result]]]:
+    measured = []
+    for scenario in scenarios:
+        with console.status(scenario.title) as status:
+            results = run(scenario, pace, programs.client, cores, status.update)
+        print_table(console, scenario, results)
+        measured.append((scenario, results))
+    return measured
+
+
+def _report(
+    console: Console, measured: list[tuple[Scenario, list[Result]]], weir: dict[int, Target], pace: Pace
+) -> None:
+    shares = conditions([result for _, results in measured for result in results])
+    head: dict[str, Any] = {
+        "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": describe(),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "rounds": pace.rounds,
+        "seconds": pace.seconds,
+        "conditions": shares,
+    }
+    if weir:
+        by_name = {result.target.name: result for result in measured[0][1]}
+        counted = [(count, by_name[target.name]) for count, target in weir.items()]
+        by_rate = slopes_us(counted, lambda sample: 1e6 / REQUESTS.of(sample))
+        by_cpu = slopes_us(counted, lambda sample: sample.cpu_us)
+        print_hooks(console, by_rate, by_cpu)
+        head["us_per_hook"] = {
+            str(count): {"rate": by_rate[count], "cpu": by_cpu[count]} for count in by_rate
+        }
+    print_conditions(console, shares)
+    path = _RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    write_json(path, head, measured)
+    console.print(f"[dim]{path}[/]", highlight=False)
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty"]
+    result = subprocess.run(
+        command,
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
