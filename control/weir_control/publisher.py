@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from weir_control.store.snapshots import read_snapshot
 from weir_control.store.store import Store, newest_revision
-from weir_core.snapshot import Snapshot
+from weir_streams.config_feed import ConfigFeed
 
 _log = structlog.get_logger("weir.control")
 
@@ -22,18 +22,6 @@ _FIRST_RETRY_S: Final = 0.1
 _LONGEST_RETRY_S: Final = 5.0
 
 
-class Feed(Protocol):
-    """The publishing end of a config feed."""
-
-    def publish(self, snapshot: Snapshot) -> None:
-        """Make this revision the current one, durably. May block for a disk's flush."""
-        ...
-
-    def current(self, namespace: str) -> Snapshot | None:
-        """The revision that readers of a namespace see; None before the first."""
-        ...
-
-
 class Publisher:
     """Publishes the newest revision: at the start, after each change, and again until it succeeds.
 
@@ -42,7 +30,7 @@ class Publisher:
     """
 
     def __init__(
-        self, store: Store, feed: Feed, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self, store: Store, feed: ConfigFeed, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         self._store = store
         self._feed = feed

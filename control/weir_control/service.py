@@ -10,9 +10,10 @@ from weir_control.app import create_app
 from weir_control.internal import create_internal_app
 from weir_control.plugins.changes import PluginChanges
 from weir_control.plugins.probing import Prober, Probing
-from weir_control.publisher import Feed, Publisher
+from weir_control.publisher import Publisher
 from weir_control.store.store import Store
 from weir_control.workers import Workers
+from weir_streams.config_feed import ConfigFeed
 
 
 class ControlService:
@@ -25,7 +26,7 @@ class ControlService:
         version: What the API's documentation says it is.
     """
 
-    def __init__(self, store: Store, feed: Feed, prober: Prober, version: str = "0.1.0") -> None:
+    def __init__(self, store: Store, feed: ConfigFeed, prober: Prober, version: str = "0.1.0") -> None:
         self.workers = Workers(store.clock)
         self.publisher = Publisher(store, feed)
         deps = ControlDeps(

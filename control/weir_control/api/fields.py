@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from weir_core.clock import parse_rfc3339, rfc3339
 from weir_core.errors import UnknownVendorError
-from weir_core.vendors import get_vendor
+from weir_core.vendors import VENDORS, get_vendor
 
 MAX_ID: Final = 2**32 - 1
 SLUG_PATTERN: Final = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
@@ -111,7 +111,12 @@ def all_different(items: list[Any]) -> list[Any]:
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 PathId = Annotated[int, Path(ge=1, le=MAX_ID, description="The object's id.", examples=[1])]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_one_line)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(_one_line),
+    Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"}),
+]
 Slug = Annotated[
     str,
     StringConstraints(max_length=_MAX_SLUG, pattern=SLUG_PATTERN),
@@ -131,18 +136,38 @@ Endpoint = Annotated[
     str,
     StringConstraints(min_length=1, max_length=2048),
     AfterValidator(_endpoint),
-    Field(description="Base URL of the upstream, http or https; a base path such as `/v1` is kept."),
+    Field(
+        description="Base URL of the upstream, http or https; a base path such as `/v1` is kept.",
+        json_schema_extra={"format": "uri", "pattern": r"^https?://[^\s@?#\\]+$"},
+    ),
 ]
 VendorName = Annotated[
-    str, StringConstraints(max_length=64), AfterValidator(_known_vendor), Field(examples=["openai"])
+    str,
+    StringConstraints(max_length=64),
+    AfterValidator(_known_vendor),
+    Field(examples=["openai"], json_schema_extra={"enum": list(VENDORS)}),
 ]
-HeaderSecret = Annotated[str, StringConstraints(min_length=1, max_length=8192), AfterValidator(_header_value)]
-Pattern = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_pattern)]
+HeaderSecret = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=8192),
+    AfterValidator(_header_value),
+    Field(json_schema_extra={"pattern": r"^[!-~]+$", "writeOnly": True}),
+]
+Pattern = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500),
+    AfterValidator(_pattern),
+    Field(json_schema_extra={"format": "regex"}),
+]
 Patterns = Annotated[list[Pattern], Field(max_length=_MAX_PATTERNS), AfterValidator(_patterns_together)]
 Ids = Annotated[list[Id], Field(max_length=1000), AfterValidator(all_different)]
 Moment = Annotated[
     str,
-    Field(description="RFC 3339 with an offset.", examples=["2027-01-31T12:00:00Z"]),
+    Field(
+        description="RFC 3339 with an offset.",
+        examples=["2027-01-31T12:00:00Z"],
+        json_schema_extra={"format": "date-time"},
+    ),
     AfterValidator(_moment),
 ]
 

@@ -94,8 +94,8 @@ def _describe_patch(patch: dict[str, Any], put: dict[str, Any], schemas: dict[st
     """A PATCH body is the PUT body with nothing required."""
     name = put["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
     partial = copy.deepcopy(schemas[name])
-    partial.pop("required", None)
-    partial.pop("examples", None)
+    for whole_object_only in ("required", "anyOf", "examples"):
+        partial.pop(whole_object_only, None)
     for field in partial["properties"].values():
         field.pop("default", None)
     partial_name = name.removesuffix("Input") + "Patch"

@@ -60,7 +60,8 @@ class AttachmentsInput(InputModel):
             "examples": [
                 {"plugin_ids": [1, 2, 3]},
                 {"plugins": [{"plugin_id": 1, "timeout_ms": 200, "on_error": "fail_closed"}]},
-            ]
+            ],
+            "oneOf": [{"required": ["plugin_ids"]}, {"required": ["plugins"]}],
         }
     )
 

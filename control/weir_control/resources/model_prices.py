@@ -42,6 +42,7 @@ Price = Annotated[
     Field(
         description="Per million tokens, as a decimal string; null leaves it to the catalogue.",
         examples=["2.50"],
+        json_schema_extra={"pattern": r"^[0-9]{1,18}(\.[0-9]{1,18})?$"},
     ),
 ]
 
@@ -54,7 +55,8 @@ class ModelPriceInput(InputModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"vendor": "openai", "model": "gpt-4o*", "input": "2.50", "output": "10.00"}]
+            "examples": [{"vendor": "openai", "model": "gpt-4o*", "input": "2.50", "output": "10.00"}],
+            "anyOf": [{"required": [name]} for name in _PRICES],
         }
     )
 

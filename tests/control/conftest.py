@@ -1,0 +1,181 @@
+"""The real application over a real SQLite file and a real config feed; only trial starts of plugins are played."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import structlog
+
+from weir_collectors.database import create_engine
+from weir_control.migrations import upgrade
+from weir_control.service import ControlService
+from weir_control.store.store import Store, newest_revision
+from weir_control.store.tokens import ensure_admin_token
+from weir_core.clock import SystemClock
+from weir_core.objects import Plugin
+from weir_core.secrets import KeyRing
+from weir_core.snapshot import Snapshot
+from weir_host.probe import ProbeResult
+from weir_streams.config_feed import FileConfigFeed
+
+ADMIN_TOKEN = "the-admin-token-of-these-tests"
+ALL_HOOKS = frozenset(("pre_auth", "auth", "post_auth", "on_response", "data_collection"))
+
+
+class PlayedProber:
+    """Says of each plugin what the test decided, by its command; that it starts, when nothing was."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, ProbeResult] = {}
+        self.tried: list[Plugin] = []
+        self.before_answer = asyncio.Event()
+        self.before_answer.set()
+
+    async def __call__(self, plugin: Plugin) -> ProbeResult:
+        self.tried.append(plugin)
+        await self.before_answer.wait()
+        return self.results.get(plugin.command, ProbeResult(ok=True, hooks=ALL_HOOKS))
+
+
+class MovableClock(SystemClock):
+    """The machine's clocks, and what a test adds to them."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def wall_us(self) -> int:
+        return super().wall_us() + int(self.ahead_s * 1_000_000)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
+class Api:
+    """The API as one caller sees it."""
+
+    def __init__(self, client: httpx2.AsyncClient, token: str | None) -> None:
+        self._client = client
+        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+
+    async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> httpx2.Response:
+        """Send one request; ``path`` starts after ``/api/v1``."""
+        headers = self._headers | options.pop("headers", {})
+        if body is not None:
+            options["json"] = body
+        return await self._client.request(method, f"/api/v1{path}", headers=headers, **options)
+
+    async def data(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """What a request that has to succeed answers in ``data``."""
+        answer = await self(method, path, body, **options)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json()["data"] if answer.content else None
+
+    async def problem(self, status: int, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """The problem that a request has to end with."""
+        answer = await self(method, path, body, **options)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert problem["status"] == status
+        return problem
+
+    async def errors(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, str]:
+        """Field to code of the errors in a 422."""
+        problem = await self.problem(422, method, path, body, **options)
+        return {error["field"]: error["code"] for error in problem["errors"]}
+
+    async def llm(self, **fields: Any) -> Any:
+        """Create an LLM like any other, but for what the test names."""
+        given = {"name": "OpenAI", "vendor": "openai", "api_endpoint": "https://api.openai.com/v1"}
+        return await self.data("POST", "/llms", given | fields)
+
+    async def app(self, **fields: Any) -> Any:
+        return await self.data("POST", "/apps", {"name": "Support bot"} | fields)
+
+    async def plugin(self, **fields: Any) -> Any:
+        given = {"name": "Enricher", "command": "python://acme.enricher:Enricher"}
+        return await self.data("POST", "/plugins", given | fields)
+
+
+@dataclass
+class World:
+    """A control process without its listener."""
+
+    service: ControlService
+    store: Store
+    feed: FileConfigFeed
+    prober: PlayedProber
+    clock: MovableClock
+    client: httpx2.AsyncClient
+    url: str
+
+    def as_(self, token: str | None) -> Api:
+        return Api(self.client, token)
+
+    @property
+    def admin(self) -> Api:
+        return self.as_(ADMIN_TOKEN)
+
+    async def viewer(self) -> Api:
+        created = await self.admin.data("POST", "/tokens", {"name": "screen", "role": "viewer"})
+        return self.as_(created["secret"])
+
+    async def published(self, answer: httpx2.Response | None = None) -> Snapshot:
+        """What readers of the feed see once a write (or everything up to now) is published."""
+        revision = int(answer.headers["x-weir-revision"]) if answer is not None else await self._newest()
+        async with asyncio.timeout(20):
+            await self.service.publisher.wait_for(revision)
+        snapshot = self.feed.current()
+        assert snapshot is not None
+        return snapshot
+
+    async def _newest(self) -> int:
+        async with self.store.reading() as connection:
+            return await newest_revision(connection)
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as a first start leaves it; tests take copies."""
+    path = tmp_path_factory.mktemp("database") / "weir.db"
+    asyncio.run(upgrade(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def keyring() -> KeyRing:
+    return KeyRing.from_text(KeyRing.generate_key())
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, migrated_database: Path) -> str:
+    shutil.copy(migrated_database, tmp_path / "weir.db")
+    return f"sqlite:///{tmp_path / 'weir.db'}"
+
+
+@pytest.fixture
+async def world(tmp_path: Path, database_url: str, keyring: KeyRing) -> AsyncIterator[World]:
+    clock = MovableClock()
+    store = Store(create_engine(database_url), keyring, clock)
+    await ensure_admin_token(store, ADMIN_TOKEN)
+    feed = FileConfigFeed(tmp_path / "config", keyring, structlog.get_logger())
+    prober = PlayedProber()
+    service = ControlService(store, feed, prober)
+    await service.start()
+    transport = httpx2.ASGITransport(service.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://weir") as client:
+        yield World(service, store, feed, prober, clock, client, database_url)
+    await service.stop()
+    await store.engine.dispose()
+
+
+@pytest.fixture
+def admin(world: World) -> Api:
+    return world.admin
