@@ -55,7 +55,7 @@ def upstream_command(household: Household, state: DemoState) -> Command:
     argv = [sys.executable, "-m", "weir_cli.mock_upstream", "--stop-with-stdin"]
     for name, value in flags.items():
         argv += [f"--{name}", str(value)]
-    return Command(tuple(argv), b"", household.environment, (household.lock_fd,))
+    return Command(tuple(argv), b"", household.environment, (household.lock_fd,), silent=True)
 
 
 class DemoSetup:
@@ -128,8 +128,8 @@ class DemoSetup:
     async def _applied(self) -> None:
         """Wait until every proxy serves the newest change, so that the printed call works when pasted."""
         for _ in range(int(_APPLIED_WITHIN_S / _APPLIED_POLL_S)):
-            proxies = await self._list("/proxies")
-            if proxies and all(proxy["revision"] >= self._revision for proxy in proxies):
+            proxies = [proxy for proxy in await self._list("/proxies") if not proxy["stale"]]
+            if proxies and all(proxy["applied_revision"] >= self._revision for proxy in proxies):
                 return
             await self._sleep(_APPLIED_POLL_S)
         raise DemoError(f"no proxy has applied revision {self._revision} of the demo; the log says why")

@@ -49,7 +49,7 @@ def python_client(url: str, secret: str) -> str:
             f'client = OpenAI(base_url="{url}/llm/call/{DEMO_SLUG}/v1", api_key="{secret}")',
             'messages = [{"role": "user", "content": "Hello!"}]',
             f'answer = client.chat.completions.create(model="{DEMO_MODEL}", messages=messages)',
-            "print(answer.choices[0].message.content, answer.usage)",
+            "print(answer.choices[0].message.content)",
         )
     )
 

@@ -82,7 +82,7 @@ def serve(
 def upgrade_database(data_dir: DataDirFlag = None, config: Config = None) -> None:
     """Bring the tables to this version's shape. weir serve does it by itself."""
     settings = load_settings(config, {"data_dir": data_dir})
-    data_dir = DataDir.at(settings.data_dir)
-    encryption_keys(settings, data_dir)
-    asyncio.run(upgrade(database_url(settings, data_dir)))
+    place = DataDir.at(settings.data_dir)
+    encryption_keys(settings, place)
+    asyncio.run(upgrade(database_url(settings, place)))
     typer.echo("The database is up to date.")

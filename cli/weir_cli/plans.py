@@ -17,7 +17,7 @@ from weir_core.settings import Settings
 # Above what the role itself allows, so that it can still settle what it had to cut off.
 _SETTLE_S: Final = 5.0
 _COLLECTORS_GRACE_S: Final = 15.0
-_CONTROL_GRACE_S: Final = 5.0
+_CONTROL_GRACE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -16,13 +16,15 @@ class Command:
     """What to start.
 
     ``first_line`` is written to the process's standard input, which then stays open for as long as this
-    process lives: its end tells the child that the parent is gone.
+    process lives: its end tells the child that the parent is gone. What the child prints goes to standard
+    error, or nowhere when it is ``silent``.
     """
 
     argv: tuple[str, ...]
     first_line: bytes = field(repr=False)
     environment: Mapping[str, str] = field(repr=False)
     pass_fds: tuple[int, ...] = ()
+    silent: bool = False
 
 
 class Process(Protocol):
@@ -74,7 +76,7 @@ async def spawn(command: Command) -> Process:
         *command.argv,
         stdin=PIPE,
         # Standard output is the command's own; what a plugin prints belongs into the log.
-        stdout=_STANDARD_ERROR,
+        stdout=DEVNULL if command.silent else _STANDARD_ERROR,
         env=command.environment,
         pass_fds=command.pass_fds,
         process_group=0,

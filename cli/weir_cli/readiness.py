@@ -19,7 +19,10 @@ async def wait_until_ready(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Return when ``/ready`` answers 200. Waits as long as it takes, and says every ten seconds why."""
+    """Return when calls are served and the management API answers.
+
+    Waits as long as it takes, and says every ten seconds why.
+    """
     polls = 0
     while (reason := await _reason_to_wait(client)) is not None:
         polls += 1
@@ -30,7 +33,11 @@ async def wait_until_ready(
 
 async def _reason_to_wait(client: httpx2.AsyncClient) -> str | None:
     try:
-        answer = await client.get("/ready")
+        calls = await client.get("/ready")
+        # Any answer of control's own will do, a refusal for want of a token included.
+        management = await client.get("/api/v1/proxies")
     except httpx2.HTTPError as error:
         return f"no answer from a proxy: {error or type(error).__name__}"
-    return None if answer.status_code == 200 else answer.text
+    if calls.status_code != 200:
+        return calls.text
+    return management.text if management.is_server_error else None

@@ -77,6 +77,7 @@ class Supervisor:
             self._logger.info("stopping")
             for _, stage in groupby(self._plans, key=lambda plan: plan.stop_order):
                 await self._stop(list(stage), keepers, stop)
+        self._logger.info("stopped")
         return self._failures
 
     async def _keep(self, plan: ChildPlan, stop: StopSignal) -> None:
@@ -105,8 +106,10 @@ class Supervisor:
         code = await process.wait()
         del self._running[plan.name]
         self._on_exit(process.pid)
-        if stop.stopping.is_set() and not is_clean(code):
-            self._failures.append(f"{plan.name} ended with {describe_exit(code)}")
+        if stop.stopping.is_set():
+            self._logger.info("child stopped", child=plan.name, ending=describe_exit(code))
+            if not is_clean(code):
+                self._failures.append(f"{plan.name} ended with {describe_exit(code)}")
         return describe_exit(code)
 
     async def _stop(

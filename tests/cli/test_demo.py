@@ -36,7 +36,9 @@ class FakeApi:
         if path == "proxies":
             self.asked_proxies += 1
             behind = 1 if self.asked_proxies < 3 else 0
-            return httpx2.Response(200, json={"data": [{"revision": self.revision - behind}]})
+            gone = {"applied_revision": 0, "stale": True}
+            ours = {"applied_revision": self.revision - behind, "stale": False}
+            return httpx2.Response(200, json={"data": [gone, ours]})
         kind = "credentials" if path.endswith("/credentials") else path.split("/")[0]
         if request.method == "GET":
             return httpx2.Response(200, json={"data": self.objects[kind]})

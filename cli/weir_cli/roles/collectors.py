@@ -1,0 +1,88 @@
+"""The collectors: the deciding groups over the spools, with their plugins and the database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from weir_cli.bootstrap import database_url
+from weir_cli.roles.context import RoleContext
+from weir_cli.roles.reporting import report_forever
+from weir_collectors.database import create_engine
+from weir_collectors.records import RecordStore
+from weir_collectors.worker import CollectorWorker, WorkerSettings
+from weir_core.snapshot import Snapshot
+from weir_host.host import PluginHost
+from weir_streams.config_feed import ConfigFeed, FileConfigFeed
+from weir_streams.embedded import EmbeddedLog
+
+
+async def run(context: RoleContext) -> None:
+    """Consume until told to stop, then finish the records in hand."""
+    settings = context.settings
+    async with AsyncExitStack() as opened:
+        engine = create_engine(database_url(settings, context.data_dir))
+        opened.push_async_callback(engine.dispose)
+        feed = _NamespaceFeed(
+            FileConfigFeed(context.data_dir.config, context.keyring, context.logger), settings.edge_namespace
+        )
+        host = PluginHost(
+            runtime="gateway",
+            hook_types=frozenset(("data_collection",)),
+            gateway_reads=feed.current,
+            plugin_modules=settings.plugin_modules,
+            edge_id=settings.edge_id,
+            edge_namespace=settings.edge_namespace,
+            logger=structlog.get_logger("weir.plugins"),
+            clock=context.clock,
+        )
+        opened.push_async_callback(host.close)
+        log = EmbeddedLog(context.data_dir.root, clock=context.clock, logger=context.logger)
+        opened.push_async_callback(log.close)
+        worker = CollectorWorker(
+            log=log,
+            feed=feed,
+            host=host,
+            store=RecordStore(engine),
+            clock=context.clock,
+            logger=context.logger,
+            settings=WorkerSettings(),
+        )
+        reporting = asyncio.create_task(
+            report_forever(context.data_dir.internal_socket, lambda: _report(context, worker, host))
+        )
+        opened.callback(reporting.cancel)
+        await worker.run(context.stop.stopping)
+
+
+class _NamespaceFeed:
+    """A feed bound to the namespace that this installation serves."""
+
+    def __init__(self, feed: ConfigFeed, namespace: str) -> None:
+        self._feed = feed
+        self._namespace = namespace
+
+    def current(self) -> Snapshot:
+        return self._feed.current(self._namespace) or Snapshot(0)
+
+    async def wait_newer(self, revision: int, /) -> Snapshot:
+        return await self._feed.wait_newer(revision, self._namespace)
+
+
+def _report(context: RoleContext, worker: CollectorWorker, host: PluginHost) -> dict[str, Any]:
+    return {
+        "worker": context.name,
+        "role": "collectors",
+        "pid": os.getpid(),
+        "edge_id": context.settings.edge_id,
+        "namespace": context.settings.edge_namespace,
+        "revision": worker.status().revision or 0,
+        "plugins": {
+            str(plugin_id): {"state": state.state, "reason": state.reason}
+            for plugin_id, state in host.states().items()
+        },
+    }

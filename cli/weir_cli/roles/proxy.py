@@ -1,0 +1,104 @@
+"""A proxy worker: spool, plugins and configuration feed, and the data plane over them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from ipaddress import ip_address
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from weir_cli.roles.context import RoleContext
+from weir_collectors.kinds import DECIDING_GROUPS
+from weir_core.settings import Settings
+from weir_core.snapshot import Snapshot
+from weir_host.host import PluginHost
+from weir_proxy.server import ProxyOptions, ProxyWorker
+from weir_streams.config_feed import FileConfigFeed
+from weir_streams.settings import SpoolSettings
+from weir_streams.spool import Spool
+
+_HOOK_TYPES: Final = frozenset(("pre_auth", "auth", "post_auth", "on_response"))
+_SECONDS_PER_HOUR: Final = 3600.0
+
+
+async def run(context: RoleContext) -> None:
+    """Serve the port until told to stop; every call is recorded before the spool is closed."""
+    settings = context.settings
+    assert context.listener is not None, "a proxy is given the port's socket"
+    async with AsyncExitStack() as opened:
+        spool = Spool.open(
+            context.data_dir.root,
+            settings=spool_settings(settings),
+            clock=context.clock,
+            logger=context.logger,
+        )
+        opened.callback(spool.close)
+        feed = FileConfigFeed(context.data_dir.config, context.keyring, context.logger)
+        host = PluginHost(
+            runtime="gateway",
+            hook_types=_HOOK_TYPES,
+            gateway_reads=lambda: feed.current(settings.edge_namespace) or Snapshot(0),
+            plugin_modules=settings.plugin_modules,
+            edge_id=settings.edge_id,
+            edge_namespace=settings.edge_namespace,
+            logger=structlog.get_logger("weir.plugins"),
+            clock=context.clock,
+        )
+        opened.push_async_callback(host.close)
+        worker = ProxyWorker(
+            _options(context),
+            spool=spool,
+            host=host,
+            feed=feed,
+            clock=context.clock,
+            registry=CollectorRegistry(),
+        )
+        stopping = asyncio.create_task(_stop_on_request(context, worker))
+        opened.callback(stopping.cancel)
+        await worker.run(context.listener)
+
+
+def spool_settings(settings: Settings) -> SpoolSettings:
+    """The ``[spool]`` table in the event path's own terms. Retention waits for the deciding groups."""
+    spool = settings.spool
+    return SpoolSettings(
+        sync=spool.sync,
+        segment_bytes=spool.segment_bytes,
+        slots=settings.max_in_flight,
+        max_bytes=spool.max_bytes,
+        retention_s=spool.retention_hours * _SECONDS_PER_HOUR,
+        retention_bytes=spool.retention_bytes,
+        required_groups=tuple(DECIDING_GROUPS.values()),
+    )
+
+
+def _options(context: RoleContext) -> ProxyOptions:
+    settings = context.settings
+    return ProxyOptions(
+        worker=context.name,
+        edge_id=settings.edge_id,
+        edge_namespace=settings.edge_namespace,
+        control_socket=str(context.data_dir.control_socket),
+        max_request_bytes=settings.max_request_bytes,
+        header_timeout_s=settings.header_timeout,
+        body_timeout_s=settings.body_timeout,
+        shutdown_grace_s=settings.shutdown_grace,
+        capture_bytes=settings.body_capture_bytes,
+        sync_always=settings.spool.sync == "always",
+        anonymous_events_per_second=settings.anonymous_log_limit,
+        expose_metrics=_is_loopback(context.listener),
+    )
+
+
+def _is_loopback(listener: socket.socket | None) -> bool:
+    """Beyond this machine, metrics are not for everybody who can reach the port."""
+    return listener is not None and ip_address(listener.getsockname()[0]).is_loopback
+
+
+async def _stop_on_request(context: RoleContext, worker: ProxyWorker) -> None:
+    await context.stop.stopping.wait()
+    worker.stop()
