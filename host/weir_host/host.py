@@ -14,6 +14,7 @@ from weir_host.hosted import HostedPlugin, Sleep
 from weir_host.in_process import InProcessPlugin
 from weir_host.instance import Instance, PluginState, RunningPlugin
 from weir_host.limits import HostLimits
+from weir_host.prices import PricesInForce
 from weir_host.services import GatewayReads, PluginLogger, SnapshotGateway
 from weir_sdk import Logger, Services
 from weir_sdk.context import Surroundings
@@ -62,6 +63,7 @@ class PluginHost:
         self._edge_namespace = edge_namespace
         self._logger = logger
         self._clock = clock
+        self._prices = PricesInForce(clock).of
         self._limits = limits
         self._sleep = sleep
         self._wanted: dict[int, HostedPlugin] = {}
@@ -139,7 +141,7 @@ class PluginHost:
             del self._leaving[hosted.plugin_id]
 
     def _launch(self, plugin: Plugin) -> RunningPlugin:
-        gateway = SnapshotGateway(plugin, self._gateway_reads, self._clock)
+        gateway = SnapshotGateway(plugin, self._gateway_reads, self._prices)
         services = Services(
             PluginLogger(self._logger, plugin.name), gateway if self._runtime == "gateway" else None
         )

@@ -24,9 +24,7 @@ from weir_host.trial import ProbeResult, try_out
 
 __all__ = ["ProbeResult", "probe"]
 
-_LONGEST_RESULT: Final = 16 * 1024 * 1024
 _COMPLAINTS_SHOWN: Final = 4096
-_END_GRACE_S: Final = 1.0
 
 
 class _Request(msgspec.Struct):
@@ -49,47 +47,37 @@ async def probe(plugin: Plugin, plugin_modules: Sequence[str] | None, timeout_s:
         return ProbeResult(ok=False, reason=str(error))
     modules = None if plugin_modules is None else tuple(plugin_modules)
     request = msgspec.json.encode(_Request(plugin, modules, sys.path))
-    with tempfile.TemporaryFile() as complaints:
+    # Files and not pipes: a process that the plugin left behind could keep a pipe open for ever.
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaints:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "weir_host.probe"),
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=answer,
             stderr=complaints,
             start_new_session=True,
-            limit=_LONGEST_RESULT,
         )
+        assert child.stdin is not None
         try:
+            child.stdin.write(request)
+            child.stdin.close()
             async with asyncio.timeout(timeout_s):
-                answer = await _ask(child, request)
+                status = await child.wait()
         except TimeoutError:
             return ProbeResult(ok=False, reason=f"it was not ready after {timeout_s:g} s")
-        except ValueError:
-            return ProbeResult(ok=False, reason=f"its config schema is over {_LONGEST_RESULT} bytes")
         finally:
             await _end(child)
+        answer.seek(0)
         try:
-            return msgspec.json.decode(answer, type=ProbeResult)
+            return msgspec.json.decode(answer.read(), type=ProbeResult)
         except msgspec.MsgspecError:
-            said = _last_line(complaints)
-            return ProbeResult(ok=False, reason=f"its process {_ending(child.returncode)}{said}")
-
-
-async def _ask(child: asyncio.subprocess.Process, request: bytes) -> bytes:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.write(request)
-    child.stdin.close()
-    # One line, not all there is: a process that the plugin left behind may keep the pipe open.
-    return await child.stdout.readline()
+            return ProbeResult(ok=False, reason=f"its process {_ending(status)}{_last_line(complaints)}")
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
     """Kill the child's whole session, so that nothing it started stays behind."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_END_GRACE_S):
-            await child.wait()
+    await child.wait()
 
 
 def _last_line(complaints: IO[bytes]) -> str:
@@ -98,9 +86,7 @@ def _last_line(complaints: IO[bytes]) -> str:
     return f": {lines[-1]}" if lines else ""
 
 
-def _ending(status: int | None) -> str:
-    if status is None:
-        return "does not end"
+def _ending(status: int) -> str:
     if status < 0:
         return f"was killed by {signal.Signals(-status).name}"
     return f"ended with exit code {status}"
@@ -114,7 +100,7 @@ async def _serve_one_request() -> None:
     sys.path[:] = request.sys_path
     result = await try_out(request.plugin, request.plugin_modules)
     with os.fdopen(results, "wb") as stdout:
-        stdout.write(msgspec.json.encode(result) + b"\n")
+        stdout.write(msgspec.json.encode(result))
     # Threads and tasks that the plugin left behind must not keep the process.
     os._exit(0)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from weir_core.clock import Clock
-from weir_core.objects import App, Llm, ModelPrice, Plugin
+from weir_core.objects import App, Llm, Plugin
 from weir_core.snapshot import Snapshot
 from weir_sdk import AppInfo, LlmInfo, Logger, MissingScopeError, ModelPriceInfo, NotFoundError
 
+if TYPE_CHECKING:
+    from weir_core.prices import PriceTable
+
 GatewayReads: TypeAlias = Callable[[], Snapshot]
 """Returns the snapshot in force; what plugins read of the configuration comes from it."""
+
+Prices: TypeAlias = "Callable[[Snapshot], Awaitable[PriceTable]]"
+"""Returns the price table of a snapshot."""
 
 _Item = TypeVar("_Item")
 
@@ -22,10 +27,10 @@ _Item = TypeVar("_Item")
 class SnapshotGateway:
     """``ctx.services.gateway`` out of the snapshot; no secret of it can be reached."""
 
-    def __init__(self, plugin: Plugin, reads: GatewayReads, clock: Clock) -> None:
+    def __init__(self, plugin: Plugin, reads: GatewayReads, prices: Prices) -> None:
         self._plugin = plugin
         self._reads = reads
-        self._clock = clock
+        self._prices = prices
 
     async def get_app(self, app_id: int) -> AppInfo:
         """One app."""
@@ -44,16 +49,21 @@ class SnapshotGateway:
         return [_llm_info(llm) for _, llm in sorted(self._read("llms.read").llms.items())]
 
     async def get_model_price(self, model: str, vendor: str) -> ModelPriceInfo:
-        """The admin's price for a model: the row that names it, else the first whose pattern fits."""
-        now = self._clock.wall_us()
-        rows = [
-            row
-            for row in self._read("pricing.read").model_prices
-            if row.vendor == vendor and (row.effective_from_us or 0) <= now and fnmatchcase(model, row.model)
-        ]
-        if not rows:
+        """The standard price: the admin's, else the published one."""
+        table = await self._prices(self._read("pricing.read"))
+        rates = table.rates(vendor, model)
+        if rates is None:
             raise NotFoundError(f"there is no price for model {model!r} of vendor {vendor!r}")
-        return _price_info(max(rows, key=lambda row: (row.model == model, row.effective_from_us or 0)), model)
+        return ModelPriceInfo(
+            vendor=vendor,
+            model=model,
+            input=_plain(rates.prices.input),
+            output=_plain(rates.prices.output),
+            cache_read=_plain(rates.prices.cache_read),
+            cache_write=_plain(rates.prices.cache_write),
+            reasoning=_plain(rates.prices.reasoning),
+            currency=table.currency,
+        )
 
     def _read(self, scope: str) -> Snapshot:
         if scope not in self._plugin.service_scopes:
@@ -130,17 +140,8 @@ def _llm_info(llm: Llm) -> LlmInfo:
     )
 
 
-def _price_info(row: ModelPrice, model: str) -> ModelPriceInfo:
-    return ModelPriceInfo(
-        vendor=row.vendor,
-        model=model,
-        input=row.input,
-        output=row.output,
-        cache_read=row.cache_read,
-        cache_write=row.cache_write,
-        reasoning=row.reasoning,
-        currency=row.currency,
-    )
+def _plain(price: Decimal | None) -> str | None:
+    return None if price is None else format(price.normalize(), "f")
 
 
 def _copied(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
-from weir_core.clock import SystemClock
 from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.commands import parse_command
@@ -16,8 +15,7 @@ from weir_host.limits import HostLimits
 from weir_host.loading import handlers_of, load_plugin, served_hooks
 from weir_host.schema import SchemaErrors, config_errors, config_schema_of
 from weir_host.services import SnapshotGateway
-from weir_sdk import Services
-from weir_sdk.capabilities import HANDLERS
+from weir_sdk import NotFoundError, Services
 from weir_sdk.context import Surroundings
 
 
@@ -28,7 +26,8 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
         ok: The plugin starts with this configuration.
         reason: Why not.
         config_schema: What the plugin says of its configuration, if anything.
-        hooks: The hook types that it has handlers for, and these handlers; whatever the admin declared.
+        hooks: The hook types that it has handlers for, and these handlers. Whether they are those that the
+            admin declared is the caller's to judge.
         schema_errors: What its schema says of the configuration: dotted path, message.
     """
 
@@ -43,7 +42,7 @@ async def try_out(plugin: Plugin, plugin_modules: tuple[str, ...] | None) -> Pro
     """Import, construct, check the configuration, initialise and shut down.
 
     Runs the plugin's code here and now, for as long as it likes. The gateway that the plugin sees in
-    ``initialize`` has no apps and no LLMs.
+    ``initialize`` has no apps, LLMs or prices.
     """
     schema: dict[str, Any] | None = None
     hooks: frozenset[str] = frozenset()
@@ -55,24 +54,29 @@ async def try_out(plugin: Plugin, plugin_modules: tuple[str, ...] | None) -> Pro
         errors = [] if schema is None else config_errors(plugin.config, schema)
         reason = "its config does not fit its schema" if errors else ""
         if not errors:
-            await _start_and_stop(plugin, plugin_modules)
+            await _start_and_stop(plugin, hooks, plugin_modules)
     except PluginError as error:
         reason = str(error)
     return ProbeResult(ok=not reason, reason=reason, config_schema=schema, hooks=hooks, schema_errors=errors)
 
 
-async def _start_and_stop(plugin: Plugin, plugin_modules: tuple[str, ...] | None) -> None:
-    limits = HostLimits()
-    services = Services(_Silence(), SnapshotGateway(plugin, lambda: Snapshot(0), SystemClock()))
+async def _start_and_stop(
+    plugin: Plugin, hooks: frozenset[str], plugin_modules: tuple[str, ...] | None
+) -> None:
+    services = Services(_Silence(), SnapshotGateway(plugin, lambda: Snapshot(0), _no_prices))
     running = InProcessPlugin(
         plugin,
-        hook_types=frozenset(HANDLERS),
+        hook_types=hooks,
         plugin_modules=plugin_modules,
         surroundings=Surroundings(runtime=plugin.runtime, services=services),
-        limits=limits,
+        limits=HostLimits(),
     )
     await running.start()
     await running.stop()
+
+
+async def _no_prices(_: Snapshot) -> NoReturn:
+    raise NotFoundError("there are no prices while a plugin is tried out")
 
 
 class _Silence:

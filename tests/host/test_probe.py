@@ -84,7 +84,6 @@ async def test_a_config_is_checked_before_the_plugin_sees_it(make_plugin: MakePl
         ({"class_name": "Missing"}, "has no class Missing"),
         ({"command": "python://module_that_is_not_there:P"}, "No module named"),
         ({"command": "file:///opt/plugin"}, "not supported yet"),
-        ({"hook_types": ("post_auth", "auth")}, "hook type auth is declared, but P has no handle_auth"),
     ],
 )
 async def test_a_plugin_that_cannot_start_says_why(
@@ -93,6 +92,12 @@ async def test_a_plugin_that_cannot_start_says_why(
     result = await probe(make_plugin(**changes), None)
     assert not result.ok
     assert reason in result.reason
+
+
+async def test_a_declared_hook_type_that_it_lacks_is_not_among_its_hooks(make_plugin: MakePlugin) -> None:
+    result = await probe(make_plugin(hook_types=("post_auth", "auth")), None)
+    assert result.ok
+    assert "auth" not in result.hooks
 
 
 async def test_modules_are_limited_as_they_are_in_the_host(make_plugin: MakePlugin) -> None:

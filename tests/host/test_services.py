@@ -8,6 +8,7 @@ import pytest
 from weir_core.objects import App, Credential, Llm, ModelPrice, Plugin
 from weir_core.secrets import Secret
 from weir_core.snapshot import Snapshot
+from weir_host.prices import PricesInForce
 from weir_host.services import PluginLogger, SnapshotGateway
 from weir_sdk import MissingScopeError, NotFoundError
 from weir_sdk.testing import RecordingLogger
@@ -29,6 +30,7 @@ SNAPSHOT = Snapshot(
         ModelPrice(id=1, vendor="openai", model="gpt-*", input="1", effective_from_us=5),
         ModelPrice(id=2, vendor="openai", model="gpt-4o", input="2"),
         ModelPrice(id=3, vendor="openai", model="gpt-4o", input="3", effective_from_us=50),
+        ModelPrice(id=5, vendor="openai", model="o3", input="200.50"),
         ModelPrice(id=4, vendor="openai", model="gpt-4o", input="4", effective_from_us=2_000_000),
     ],
 )
@@ -39,7 +41,7 @@ ALL = ("apps.read", "llms.read", "pricing.read")
 def gateway(clock: Any) -> Callable[..., SnapshotGateway]:
     def make(*scopes: str) -> SnapshotGateway:
         plugin = Plugin(id=1, name="reader", slug="reader", command="python://a:B", service_scopes=scopes)
-        return SnapshotGateway(plugin, lambda: SNAPSHOT, clock)
+        return SnapshotGateway(plugin, lambda: SNAPSHOT, PricesInForce(clock).of)
 
     return make
 
@@ -64,11 +66,19 @@ async def test_what_a_plugin_does_to_an_answer_does_not_reach_the_configuration(
 
 @pytest.mark.parametrize(
     ("model", "price"),
-    [("gpt-4o", "3"), ("gpt-5", "1")],
-    ids=["the newest row in force that names the model", "else a pattern"],
+    [("gpt-4o", "3"), ("gpt-of-ours", "1"), ("o3", "200.5")],
+    ids=["the newest row in force that names the model", "else a pattern", "whatever is published"],
 )
 async def test_a_price_is_the_admins(gateway: Callable[..., SnapshotGateway], model: str, price: str) -> None:
     assert (await gateway(*ALL).get_model_price(model, "openai")).input == price
+
+
+async def test_a_price_that_no_admin_set_is_the_published_one(
+    gateway: Callable[..., SnapshotGateway],
+) -> None:
+    price = await gateway(*ALL).get_model_price("claude-3-5-haiku-latest", "anthropic")
+    assert float(price.input or 0) > 0
+    assert float(price.output or 0) > float(price.input or 0)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,7 @@ async def test_a_price_is_the_admins(gateway: Callable[..., SnapshotGateway], mo
     [
         lambda service: service.get_app(9),
         lambda service: service.get_llm(9),
-        lambda service: service.get_model_price("claude", "anthropic"),
+        lambda service: service.get_model_price("no such model", "anthropic"),
     ],
 )
 async def test_what_is_not_there_is_not_found(
