@@ -158,8 +158,8 @@ class EmbeddedConsumer:
             LogUnavailableError: Retryable; a spool cannot be read now.
         """
         lag: dict[Partition, int] = {}
+        self._find_spools(now=True)
         async with self._counting:
-            self._find_spools(now=True)
             for cursor in tuple(self._turn):
                 try:
                     await asyncio.to_thread(cursor.count_ahead, cursor.start_counting())

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from weir_core.clock import Clock
+from weir_streams.durable import sync_directory
 from weir_streams.errors import SpoolError, SpoolFormatError
 from weir_streams.inflight import FILE_NAME as TABLE_NAME
 from weir_streams.inflight import InflightTable
@@ -111,6 +112,8 @@ class SpoolHome:
     def _make(self) -> Path:
         directory = self._root / "spool" / os.urandom(6).hex()
         directory.mkdir(mode=0o700, parents=True)
+        sync_directory(directory.parent)
+        sync_directory(self._root)
         return directory
 
     def _try_own(self, directory: Path) -> Owned | None:

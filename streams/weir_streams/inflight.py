@@ -30,15 +30,10 @@ from weir_streams.admission import (
     encode_identity,
     encode_sending,
 )
-from weir_streams.errors import SlotError, SpoolFormatError, TooManyInFlightError
+from weir_streams.errors import SlotError, TooManyInFlightError
+from weir_streams.inflight_file import SLOT_BYTES, TABLE_HEADER_BYTES, create_table, slots_of
 
 FILE_NAME: Final = "inflight"
-SLOT_BYTES: Final = 1024
-
-_MAGIC: Final = b"\x89WEIRINF"
-_VERSION: Final = 1
-_HEADER: Final = struct.Struct("<8sHHII")
-_HEADER_BYTES: Final = 4096
 
 _ADMITTED: Final = 0x01
 _IDENTIFIED: Final = 0x02
@@ -76,7 +71,7 @@ class InflightTable:
         """
         path = directory / FILE_NAME
         if not path.exists():
-            _create(path, slots)
+            create_table(path, slots)
         return cls(path)
 
     def resize(self, slots: int) -> None:
@@ -86,7 +81,7 @@ class InflightTable:
             OSError: The disk refused.
         """
         if slots != self.slots:
-            _create(self._path, slots)
+            create_table(self._path, slots)
             self.close()
             self._attach()
 
@@ -175,8 +170,8 @@ class InflightTable:
     def _attach(self) -> None:
         fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            self.slots = _slots_of(os.pread(fd, _HEADER.size, 0), os.fstat(fd).st_size, self._path)
-            self._map = mmap.mmap(fd, _HEADER_BYTES + self.slots * SLOT_BYTES)
+            self.slots = slots_of(fd, self._path)
+            self._map = mmap.mmap(fd, TABLE_HEADER_BYTES + self.slots * SLOT_BYTES)
         except BaseException:
             os.close(fd)
             raise
@@ -276,31 +271,4 @@ class Slot:
 
 
 def _base(index: int) -> int:
-    return _HEADER_BYTES + index * SLOT_BYTES
-
-
-def _create(path: Path, slots: int) -> None:
-    """Make an empty table under another name first, so that a kill never leaves half of one."""
-    fresh = path.with_suffix(".new")
-    fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        # A hole in a mapped file turns a full disk into SIGBUS; allocated blocks cannot run out.
-        os.posix_fallocate(fd, 0, _HEADER_BYTES + slots * SLOT_BYTES)
-        os.pwrite(fd, _header(slots), 0)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    fresh.rename(path)
-
-
-def _header(slots: int) -> bytes:
-    checksum = crc32(_HEADER.pack(_MAGIC, _VERSION, SLOT_BYTES, slots, 0))
-    return _HEADER.pack(_MAGIC, _VERSION, SLOT_BYTES, slots, checksum)
-
-
-def _slots_of(header: bytes, size: int, path: Path) -> int:
-    if len(header) == _HEADER.size:
-        slots: int = _HEADER.unpack(header)[3]
-        if header == _header(slots) and size >= _HEADER_BYTES + slots * SLOT_BYTES:
-            return slots
-    raise SpoolFormatError(f"{path} is not an in-flight table of version {_VERSION}; its header is damaged")
+    return TABLE_HEADER_BYTES + index * SLOT_BYTES

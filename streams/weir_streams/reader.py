@@ -107,7 +107,7 @@ class SpoolReader:
         if stop is Stop.BLANK and later is None:
             return False
         # It may have been completed between the read that failed and the look at the directory.
-        if isinstance(segment.read_again(), Record):
+        if segment.has_record():
             return True
         return self._skip(segment, stop, later)
 

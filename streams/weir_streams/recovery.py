@@ -53,6 +53,8 @@ def recover_orphans(
     for orphan in missing:
         family = orphan_family(orphan, currency)
         record = fit_family(family, spool_id, writer.next_seq, clock.wall_us(), reserve)
+        if writer.room_after(len(record), 0) < 0:
+            writer.files.allocate()
         writer.write(record, len(family))
     sync_writer(writer)
     table.clear()

@@ -56,7 +56,7 @@ class SegmentFiles:
         self._spares: tuple[Spare, ...] = ()
         self._allocating = threading.Lock()
         self._changing = threading.Lock()
-        self._names_changed = False
+        self._names_changed = True
         self._set_spares(self._find_spares())
 
     @property

@@ -99,9 +99,10 @@ class SegmentReader:
         self._appetite = self._appetite * 4 if stop is Stop.MORE else _SMALL_READ_BYTES
         return records, stop
 
-    def read_again(self) -> Record | Unfinished | Blank | Unreadable:
-        """What stands at the present position now."""
-        return read_record(self._fd, self.position)
+    def has_record(self) -> bool:
+        """Whether an intact record that may follow stands at the present position by now."""
+        found = read_record(self._fd, self.position)
+        return isinstance(found, Record) and found.seq >= self.next_seq
 
     def find_next(self) -> tuple[int, Record] | None:
         """The next intact record behind the present position, and where. Reads up to the file's end."""

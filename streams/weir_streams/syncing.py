@@ -92,6 +92,8 @@ class Syncer:
         """
         if seq < self.synced_seq:
             return
+        if self._stopping:
+            raise SpoolWriteError(f"the spool was closed before {seq} was synced; {self.reason}")
         self._loop = asyncio.get_running_loop()
         future = self._loop.create_future()
         self._waiters.append((seq, future))

@@ -1,0 +1,36 @@
+"""The JSON Schemas (2020-12) that ship with the package, for readers in any language."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+
+from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
+
+_FILE_OF_TOPIC: Final = {
+    PROXY_LOG_TOPIC: "proxy_log.v1.json",
+    ANALYTICS_TOPIC: "analytics.v1.json",
+    BUDGET_USAGE_TOPIC: "budget_usage.v1.json",
+}
+
+
+def event_schema(topic: str) -> dict[str, Any]:
+    """The schema of the values of one of the three event topics.
+
+    Raises:
+        KeyError: It is another topic.
+    """
+    return _read(_FILE_OF_TOPIC[topic])
+
+
+def kafka_headers_schema() -> dict[str, Any]:
+    """The schema of the headers that accompany each value on Kafka, as text by name."""
+    return _read("kafka_headers.v1.json")
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = files("weir_streams").joinpath("schemas", name).read_bytes()
+    document: dict[str, Any] = msgspec.json.decode(text)
+    return document
