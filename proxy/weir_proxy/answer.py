@@ -29,9 +29,7 @@ async def answer_whole(gateway: Gateway, call: Call, send: Send) -> None:
 
 async def finish_whole(gateway: Gateway, call: Call, answer: UpstreamAnswer, send: Send) -> None:
     """What happens to an answer that is here in full: usage first, then plugins, then the record."""
-    encoding = next(
-        (value.lower() for name, value in answer.headers if name.lower() == "content-encoding"), ""
-    )
+    encoding = next((value.lower() for name, value in answer.headers if name == "content-encoding"), "")
     plain = decoded(answer.body, encoding)
     _read_answer(call, answer, plain)
     status, headers, body = answer.status, client_headers(answer.headers), answer.body

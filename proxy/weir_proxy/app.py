@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 
 from weir_core.ids import new_id
-from weir_core.vendors import get_vendor
-from weir_proxy.asgi import Endpoint, Message, Receive, Scope, Send
+from weir_core.vendors import Vendor, get_vendor
+from weir_proxy.asgi import Endpoint, Receive, Scope, Send
 from weir_proxy.gateway import Gateway
 from weir_proxy.pipeline import serve_call
 from weir_proxy.plain import send_bytes, send_problem
@@ -31,31 +31,32 @@ class ProxyApp:
         self._gateway = gateway
         self._management = management
         self._endpoints = endpoints
-        self._openai = get_vendor("openai")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         raw_path: str = scope["raw_path"].decode("ascii")
-        route = match_llm(raw_path)
-        if route is not None:
-            configuration = self._gateway.configuration
-            served = configuration.find(route.slug, route.llm_id)
-            if served is None:
-                await self._unknown_llm(send, route.slug or str(route.llm_id))
-                return
-            started = _Started(send)
-            try:
-                await serve_call(self._gateway, configuration, served, route, scope, receive, started)
-            except (SpoolFullError, TooManyInFlightError) as error:
-                self._gateway.metrics.refused_without_event("spool_full")
-                await self._unavailable(started, served.vendor.name, str(error))
-            except SpoolWriteError as error:
-                _log.error("a call could not be recorded and was cut off", error=str(error))
-                await self._cut_off(started, scope, served.vendor.name, str(error))
+        configuration = self._gateway.configuration
+        target = configuration.target(scope["method"], raw_path)
+        if target is None:
+            await self._other(raw_path, scope, receive, send)
             return
+        vendor = target.served.vendor
+        try:
+            await serve_call(self._gateway, configuration, target, scope, receive, send)
+        except (SpoolFullError, TooManyInFlightError) as error:
+            self._gateway.metrics.refused_without_event("spool_full")
+            await _unavailable(send, vendor, str(error))
+        except SpoolWriteError as error:
+            _log.error("a call could not be recorded and was cut off", error=str(error))
+            await _cut_off(scope, send, vendor, str(error))
+
+    async def _other(self, raw_path: str, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get(raw_path)
+        route = match_llm(raw_path)
         if endpoint is not None:
             await endpoint(scope, receive, send)
+        elif route is not None:
+            await _unknown_llm(send, route.slug or str(route.llm_id))
         elif raw_path.startswith(_MANAGEMENT_PREFIXES):
             await self._management(scope, receive, send)
         else:
@@ -63,34 +64,24 @@ class ProxyApp:
                 send, 404, f"There is nothing at {raw_path}. Model calls go to /llm/call/<slug>/..."
             )
 
-    async def _unknown_llm(self, send: Send, name: str) -> None:
-        request_id = new_id()
-        body = self._openai.error(404, "llm_not_found", f"There is no LLM {name!r} here.", request_id)
-        await send_bytes(send, 404, body, "application/json", (("x-request-id", request_id),))
 
-    async def _unavailable(self, send: Send, vendor: str, message: str) -> None:
-        request_id = new_id()
-        body = get_vendor(vendor).error(503, "spool_full", message, request_id)
-        headers = (("x-request-id", request_id), ("retry-after", "1"))
-        await send_bytes(send, 503, body, "application/json", headers)
-
-    async def _cut_off(self, started: _Started, scope: Scope, vendor: str, message: str) -> None:
-        """Never let an answer look complete that was not recorded."""
-        if started.begun:
-            scope["weir.connection"].transport.abort()
-        else:
-            await self._unavailable(started, vendor, message)
+async def _unknown_llm(send: Send, name: str) -> None:
+    request_id = new_id()
+    body = get_vendor("openai").error(404, "llm_not_found", f"There is no LLM {name!r} here.", request_id)
+    await send_bytes(send, 404, body, "application/json", (("x-request-id", request_id),))
 
 
-class _Started:
-    """A send that remembers whether the answer has begun."""
+async def _unavailable(send: Send, vendor: Vendor, message: str) -> None:
+    request_id = new_id()
+    body = vendor.error(503, "spool_full", message, request_id)
+    headers = (("x-request-id", request_id), ("retry-after", "1"))
+    await send_bytes(send, 503, body, "application/json", headers)
 
-    __slots__ = ("_send", "begun")
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-
-    async def __call__(self, message: Message) -> None:
-        self.begun = True
-        await self._send(message)
+async def _cut_off(scope: Scope, send: Send, vendor: Vendor, message: str) -> None:
+    """Never let an answer look complete that was not recorded."""
+    connection = scope["weir.connection"]
+    if connection.answering:
+        connection.transport.abort()
+    else:
+        await _unavailable(send, vendor, message)

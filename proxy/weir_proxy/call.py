@@ -9,17 +9,16 @@ from weir_core.usage import NO_USAGE, Answer, Usage
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields
 from weir_host.calls import CallInfo
-from weir_proxy.configuration import Configuration, ServedLlm
+from weir_proxy.configuration import Configuration, ServedLlm, Target
 from weir_proxy.headers import RequestHeaders
 from weir_proxy.protocol import GatewayProtocol
-from weir_proxy.routes import Mode
 from weir_proxy.trace import Trace
 from weir_sdk import Request
 from weir_streams.events import Attempt, Outcome
 from weir_streams.inflight import Slot
 
 
-class Caller(msgspec.Struct):
+class Caller(msgspec.Struct, frozen=True):
     """Who calls, once that is known."""
 
     app: App
@@ -37,20 +36,18 @@ class Call(msgspec.Struct, kw_only=True):
     configuration: Configuration
     served: ServedLlm
     connection: GatewayProtocol
+    target: Target
     slot: Slot
     info: CallInfo
     trace: Trace
     client_request_id: str | None
     started_us: int
     started: float
-    mode: Mode
     method: str
     path: str
     query: str
-    native_path: str
     headers: RequestHeaders
 
-    operation: Operation | None = None
     body: bytes = b""
     fields: RequestFields | None = None
     hook_request: Request | None = None
@@ -82,6 +79,11 @@ class Call(msgspec.Struct, kw_only=True):
     def request_id(self) -> str:
         """The one id that every hook, the client and all events see."""
         return self.info.request_id
+
+    @property
+    def operation(self) -> Operation | None:
+        """What of the vendor's table is called; None only while the call is being refused."""
+        return self.target.operation
 
     @property
     def streams(self) -> bool:

@@ -11,9 +11,12 @@ from functools import lru_cache
 from weir_core.objects import Attachment, HookType, Llm, Plugin
 from weir_core.prices import PriceTable
 from weir_core.snapshot import Snapshot
-from weir_core.vendors import Vendor, get_vendor
+from weir_core.vendors import Operation, Vendor, get_vendor
+from weir_proxy.errors import RefusalError
+from weir_proxy.routes import Mode, clean_native_path, match_llm
 
 _GUARDS: frozenset[HookType] = frozenset(("pre_auth", "auth", "post_auth"))
+_MAX_KNOWN_TARGETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,13 @@ class HookPoint:
 
 @dataclass(frozen=True, slots=True)
 class ServedLlm:
-    """An LLM as the proxy serves it."""
+    """An LLM as the proxy serves it. ``set_headers`` (the vendor's key and more) go upstream every time."""
 
     llm: Llm
     vendor: Vendor
     timeout: timedelta
     allowed_models: re.Pattern[str] | None
-    upstream_auth: tuple[tuple[str, str], ...]
+    set_headers: tuple[tuple[str, str], ...]
     pre_auth: tuple[HookPoint, ...]
     auth: tuple[HookPoint, ...]
     post_auth: tuple[HookPoint, ...]
@@ -46,10 +49,27 @@ class ServedLlm:
         return self.allowed_models is None or self.allowed_models.fullmatch(model) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a method and a path ask for. ``url`` is the upstream's, without a query.
+
+    ``refusal`` says why there is no ``operation``; the call is admitted all the same, so that it leaves its
+    proxy log.
+    """
+
+    served: ServedLlm
+    mode: Mode
+    path: str
+    native_path: str
+    operation: Operation | None
+    url: str
+    refusal: RefusalError | None
+
+
 class Configuration:
     """One revision, compiled. A request takes a reference at its start and keeps it to its end."""
 
-    __slots__ = ("by_id", "by_slug", "prices", "snapshot")
+    __slots__ = ("_known", "by_id", "by_slug", "prices", "snapshot")
 
     def __init__(self, snapshot: Snapshot, previous: Configuration | None = None) -> None:
         self.snapshot = snapshot
@@ -61,22 +81,59 @@ class Configuration:
             llm.id: _serve(llm, snapshot.plugins) for llm in snapshot.llms.values()
         }
         self.by_slug: Mapping[str, ServedLlm] = {served.llm.slug: served for served in self.by_id.values()}
+        self._known: dict[tuple[str, str], Target] = {}
 
-    def find(self, slug: str | None, llm_id: int | None) -> ServedLlm | None:
-        """The LLM a route names, by slug or else by id."""
-        if slug is not None:
-            return self.by_slug.get(slug)
-        return None if llm_id is None else self.by_id.get(llm_id)
+    def target(self, method: str, raw_path: str) -> Target | None:
+        """Resolve a request; None when its path names no LLM of this revision.
+
+        Paths that can be called are remembered, up to a few thousand of them.
+        """
+        known = self._known.get((method, raw_path))
+        if known is not None:
+            return known
+        target = self._resolve(method, raw_path)
+        if target is not None and target.refusal is None and len(self._known) < _MAX_KNOWN_TARGETS:
+            self._known[method, raw_path] = target
+        return target
+
+    def _resolve(self, method: str, raw_path: str) -> Target | None:
+        route = match_llm(raw_path)
+        if route is None:
+            return None
+        served = self.by_slug.get(route.slug) if route.slug is not None else self.by_id.get(route.llm_id or 0)
+        if served is None:
+            return None
+        native_path, operation, url, refusal = route.native_path, None, "", None
+        try:
+            native_path = clean_native_path(native_path)
+            operation = _find_operation(served.vendor, method, native_path)
+            url = served.vendor.upstream_url(served.llm.api_endpoint, native_path, "")
+        except RefusalError as error:
+            refusal = error
+        return Target(served, route.mode, raw_path, native_path, operation, url, refusal)
+
+
+def _find_operation(vendor: Vendor, method: str, native_path: str) -> Operation:
+    operation = vendor.match(method, native_path)
+    if operation is None:
+        raise RefusalError(
+            403,
+            "operation_not_supported",
+            f"{method} {native_path} is not an operation that this gateway offers for {vendor.name}.",
+        )
+    return operation
 
 
 def _serve(llm: Llm, plugins: Mapping[int, Plugin]) -> ServedLlm:
     vendor = get_vendor(llm.vendor)
+    key_headers = vendor.upstream_auth_headers(llm.api_key.reveal()) if llm.api_key else []
     return ServedLlm(
         llm=llm,
         vendor=vendor,
         timeout=timedelta(seconds=llm.timeout_seconds),
         allowed_models=_one_pattern(llm.allowed_models) if llm.allowed_models else None,
-        upstream_auth=tuple(vendor.upstream_auth_headers(llm.api_key.reveal())) if llm.api_key else (),
+        # Answers are read for their usage, so none is asked for in compressed form.
+        set_headers=(*key_headers, ("accept-encoding", "identity")),
         pre_auth=_stage(llm, plugins, "pre_auth"),
         auth=_stage(llm, plugins, "auth"),
         post_auth=_stage(llm, plugins, "post_auth"),

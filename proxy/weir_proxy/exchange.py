@@ -69,25 +69,30 @@ def begin_attempt(call: Call) -> UpstreamRequest:
     )
     call.sent_upstream = True
     call.attempts.append(Attempt(llm_id=call.served.llm.id))
-    vendor = call.served.vendor
-    ours = [
-        *(item for item in vendor.default_headers if item[0] not in call.headers.first),
-        *call.served.upstream_auth,
-        ("accept-encoding", "identity"),
+    url = call.target.url
+    query = query_without_key(call.query) if call.query else ""
+    return UpstreamRequest(
+        method=call.method,
+        url=f"{url}?{query}" if query else url,
+        headers=upstream_headers(call.headers, call.changed_headers, _set_headers(call)),
+        body=call.upstream_body,
+        timeout=call.served.timeout,
+    )
+
+
+def _set_headers(call: Call) -> list[tuple[str, str]]:
+    """What the gateway sets on every upstream request, whatever the client and the plugins sent."""
+    headers = [
+        *call.served.set_headers,
         ("x-request-id", call.request_id),
         ("traceparent", call.trace.traceparent),
     ]
     if call.trace.tracestate:
-        ours.append(("tracestate", call.trace.tracestate))
-    return UpstreamRequest(
-        method=call.method,
-        url=vendor.upstream_url(
-            call.served.llm.api_endpoint, call.native_path, query_without_key(call.query)
-        ),
-        headers=upstream_headers(call.headers.items, call.changed_headers, ours),
-        body=call.upstream_body,
-        timeout=call.served.timeout,
-    )
+        headers.append(("tracestate", call.trace.tracestate))
+    for item in call.served.vendor.default_headers:
+        if item[0] not in call.headers.first:
+            headers.append(item)
+    return headers
 
 
 def note_answer(call: Call, status: int, headers: Headers) -> None:
@@ -95,7 +100,7 @@ def note_answer(call: Call, status: int, headers: Headers) -> None:
     attempt = call.attempts[-1]
     attempt.status = status
     for name, value in headers:
-        if name.lower() in _OWN_REQUEST_ID:
+        if name in _OWN_REQUEST_ID:
             attempt.upstream_request_id = value
             break
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
+from weir_core.vendors import CREDENTIAL_HEADERS
 from weir_proxy.errors import RefusalError
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -24,30 +26,28 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     )
 )
-CREDENTIAL_HEADERS = frozenset(("authorization", "x-api-key", "x-goog-api-key", "api-key"))
+_FRAMING = _HOP_BY_HOP | {"host", "content-length", "expect"}
 # What the gateway sets itself on the way up, or what belongs to the client's own hop.
 _NOT_FORWARDED = (
-    _HOP_BY_HOP
-    | CREDENTIAL_HEADERS
-    | {
-        "host",
-        "content-length",
-        "accept-encoding",
-        "cookie",
-        "expect",
-        "traceparent",
-        "tracestate",
-        "x-request-id",
-    }
+    _FRAMING | CREDENTIAL_HEADERS | {"accept-encoding", "cookie", "traceparent", "tracestate", "x-request-id"}
 )
 _NOT_RETURNED = _HOP_BY_HOP | {"content-length", "x-request-id", "request-id"}
 _ONCE_ONLY = CREDENTIAL_HEADERS | {"content-type", "content-length", "traceparent", "x-request-id"}
 
 
-class RequestHeaders:
-    """A client's headers: decoded once, looked up by lower-case name, first value wins."""
+class PresentedCredential(NamedTuple):
+    """The caller's key as it came; ``auth_type`` is ``bearer`` or ``api_key``."""
 
-    __slots__ = ("first", "items")
+    secret: str
+    auth_type: str
+
+
+class RequestHeaders:
+    """A client's headers: decoded once, looked up by lower-case name, first value wins.
+
+    Clients repeat the same headers on a connection, so what is worked out here is kept with them (see
+    ``weir_proxy.protocol``). Nothing in it depends on anything but the headers.
+    """
 
     def __init__(self, raw: RawHeaders) -> None:
         self.items = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
@@ -71,41 +71,43 @@ class RequestHeaders:
                     400, "duplicate_header", f"The header {name} came {count} times. Send it once."
                 )
 
+    @cached_property
+    def keys(self) -> tuple[PresentedCredential, ...]:
+        """Every different key in a place where a vendor's client puts it."""
+        found: dict[str, str] = {}
+        scheme, _, token = self.first.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            found[token.strip()] = "bearer"
+        for name in ("x-api-key", "x-goog-api-key", "api-key"):
+            if value := self.first.get(name):
+                found.setdefault(value, "api_key")
+        return tuple(PresentedCredential(secret, kind) for secret, kind in found.items())
 
-class PresentedCredential(NamedTuple):
-    """The caller's key as it came; ``auth_type`` is ``bearer`` or ``api_key``."""
-
-    secret: str
-    auth_type: str
+    @cached_property
+    def forwarded(self) -> list[tuple[str, str]]:
+        """What of them goes upstream when no plugin changes it."""
+        hop = _named_by_connection(self.items)
+        return [item for item in self.items if item[0] not in _NOT_FORWARDED and item[0] not in hop]
 
 
 def presented_credential(headers: RequestHeaders, query: str) -> PresentedCredential | None:
-    """Find the caller's key in the places the vendors' clients put it.
+    """The caller's key, from its headers or from ``?key=``.
 
     Raises:
         RefusalError: 400 when two different keys came.
     """
-    found: dict[str, str] = {}
-    authorization = headers.get("authorization")
-    if authorization is not None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
-            found[token.strip()] = "bearer"
-    for name in ("x-api-key", "x-goog-api-key", "api-key"):
-        value = headers.get(name)
-        if value:
-            found.setdefault(value, "api_key")
+    keys = headers.keys
     if "key=" in query:
-        for name, value in parse_qsl(query):
-            if name == "key":
-                found.setdefault(value, "api_key")
-    if len(found) > 1:
+        known = {key.secret for key in keys}
+        in_query = {value for name, value in parse_qsl(query) if name == "key"} - known
+        keys += tuple(PresentedCredential(secret, "api_key") for secret in in_query)
+    if len(keys) > 1:
         raise RefusalError(
             400,
             "duplicate_credential",
             "The request carries two different API keys. Send exactly one of them.",
         )
-    return next((PresentedCredential(secret, kind) for secret, kind in found.items()), None)
+    return keys[0] if keys else None
 
 
 def query_without_key(query: str) -> str:
@@ -118,55 +120,40 @@ def query_without_key(query: str) -> str:
 
 
 def upstream_headers(
-    client: Iterable[tuple[str, str]],
+    client: RequestHeaders,
     changed_by_plugins: Mapping[str, str | None],
     set_by_gateway: Sequence[tuple[str, str]],
 ) -> list[tuple[str, str]]:
     """The header list that goes upstream.
 
     Args:
-        client: The client's headers, names in lower case.
+        client: The client's headers.
         changed_by_plugins: Lower-case name to new value, or to None when a plugin removed it.
-        set_by_gateway: Comes last and wins: the vendor's credential, trace context, request id.
+        set_by_gateway: The vendor's credential, trace context, request id; no plugin may set these.
     """
-    named = {name for name, _ in client if name == "connection"}
-    hop = _named_by_connection(client) if named else frozenset[str]()
-    ours = {name for name, _ in set_by_gateway}
-    headers = [
-        item
-        for item in client
-        if item[0] not in _NOT_FORWARDED
-        and item[0] not in changed_by_plugins
-        and item[0] not in ours
-        and item[0] not in hop
+    if not changed_by_plugins:
+        return [*client.forwarded, *set_by_gateway]
+    ours = {name for name, _ in set_by_gateway} | _FRAMING
+    kept = [item for item in client.forwarded if item[0] not in changed_by_plugins]
+    changed = [
+        (name, value) for name, value in changed_by_plugins.items() if value is not None and name not in ours
     ]
-    for name, value in changed_by_plugins.items():
-        if value is not None and name not in ours and name not in _HOP_BY_HOP and name != "content-length":
-            headers.append((name, value))
-    headers.extend(set_by_gateway)
-    return headers
+    return [*kept, *changed, *set_by_gateway]
 
 
-def client_headers(upstream: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The upstream's answer headers that pass to the client, names in lower case, repeats kept."""
-    items = [(name.lower(), value) for name, value in upstream]
-    hop = _named_by_connection(items)
-    return [item for item in items if item[0] not in _NOT_RETURNED and item[0] not in hop]
+def client_headers(upstream: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The upstream's answer headers (names in lower case) that pass to the client, repeats kept."""
+    hop = _named_by_connection(upstream)
+    return [item for item in upstream if item[0] not in _NOT_RETURNED and item[0] not in hop]
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """For ASGI: bytes, with CR, LF and NUL made harmless."""
-    return [(name.encode("latin-1", "replace"), _safe(value)) for name, value in headers]
-
-
-def _safe(value: str) -> bytes:
-    encoded = value.encode("latin-1", "replace")
-    if b"\r" in encoded or b"\n" in encoded or b"\0" in encoded:
-        encoded = encoded.replace(b"\r", b" ").replace(b"\n", b" ").replace(b"\0", b" ")
-    return encoded
+    """For ASGI: bytes. The caller answers for values without CR, LF and NUL."""
+    return [
+        (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers
+    ]
 
 
 def _named_by_connection(items: Iterable[tuple[str, str]]) -> frozenset[str]:
-    return frozenset(
-        token.strip().lower() for name, value in items if name == "connection" for token in value.split(",")
-    )
+    named = [value for name, value in items if name == "connection"]
+    return frozenset(token.strip().lower() for value in named for token in value.split(","))

@@ -18,8 +18,8 @@ async def read_body(call: Call, receive: Receive, limit: int) -> bytes:
         RefusalError: 413 over ``limit`` bytes, 408 when it came too slowly.
         ClientGoneError: The client hung up in the middle of it.
     """
-    announced = call.headers.get("content-length")
-    if announced is not None and int(announced) > limit:
+    announced = call.connection.content_length
+    if announced is not None and announced > limit:
         raise _too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message["more_body"]:
@@ -44,23 +44,6 @@ async def _read_pieces(call: Call, receive: Receive, message: Message, limit: in
             raise RefusalError(408, "request_timeout", "The request body came too slowly. Send it again.")
         message = await receive()
     raise ClientGoneError("the client hung up while sending its request body")
-
-
-def find_operation(call: Call) -> Operation:
-    """The vendor operation that method and path mean.
-
-    Raises:
-        RefusalError: 403 for anything outside the vendor's table.
-    """
-    operation = call.served.vendor.match(call.method, call.native_path)
-    if operation is None:
-        raise RefusalError(
-            403,
-            "operation_not_supported",
-            f"{call.method} {call.native_path} is not an operation that this gateway offers for "
-            f"{call.served.vendor.name}.",
-        )
-    return operation
 
 
 def read_fields(operation: Operation, body: bytes, headers_say: str | None) -> RequestFields:

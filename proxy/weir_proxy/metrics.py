@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from weir_host.errors import PluginError
-
-if TYPE_CHECKING:
-    from weir_proxy.call import Call
-    from weir_proxy.configuration import HookPoint
+from weir_proxy.call import Call
+from weir_proxy.configuration import HookPoint
 
 _log = structlog.get_logger("weir.proxy")
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -21,13 +17,10 @@ class Metrics:
     """Counters of one worker; prometheus-client adds them up across workers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "weir_requests_total", "Calls by LLM and outcome.", ["llm", "outcome"], registry=registry
-        )
         self._seconds = Histogram(
             "weir_request_seconds",
-            "Time from a call's headers to its record.",
-            ["llm"],
+            "Time from a call's headers to its record, by LLM and outcome.",
+            ["llm", "outcome"],
             buckets=_LATENCY_BUCKETS,
             registry=registry,
         )
@@ -46,16 +39,15 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._children: dict[tuple[str, str], Histogram] = {}
 
     def recorded(self, call: Call, seconds: float) -> None:
         """One call became events."""
         key = (call.served.llm.slug, call.outcome)
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = (self._requests.labels(*key), self._seconds.labels(key[0]))
-        children[0].inc()
-        children[1].observe(seconds)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._seconds.labels(*key)
+        child.observe(seconds)
 
     def refused_without_event(self, reason: str) -> None:
         """A refusal that the contract exempts from leaving events: ``spool_full`` or ``anonymous``."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 
-from weir_core.errors import WeirError
 from weir_core.ids import new_id, valid_client_request_id
 from weir_host.calls import CallInfo
 from weir_proxy.access import check_access, check_credential
 from weir_proxy.answer import answer_for_plugin, answer_whole, refuse
 from weir_proxy.asgi import Receive, Scope, Send
 from weir_proxy.call import Call, Caller
-from weir_proxy.configuration import Configuration, ServedLlm
+from weir_proxy.configuration import Configuration, Target
 from weir_proxy.errors import ClientGoneError, PluginAnswerError, RefusalError, UpstreamError
 from weir_proxy.exchange import ask_for_usage, choose_model, note_failure
 from weir_proxy.gateway import Gateway
-from weir_proxy.headers import RequestHeaders, presented_credential
-from weir_proxy.intake import check_mode, find_operation, read_body, read_fields
-from weir_proxy.routes import LlmRoute, clean_native_path, match_llm
+from weir_proxy.headers import presented_credential
+from weir_proxy.intake import check_mode, read_body, read_fields
 from weir_proxy.stream import answer_stream
 from weir_proxy.trace import begin_span
 from weir_streams.admission import Admission
@@ -26,8 +24,7 @@ from weir_streams.admission import Admission
 async def serve_call(
     gateway: Gateway,
     configuration: Configuration,
-    served: ServedLlm,
-    route: LlmRoute,
+    target: Target,
     scope: Scope,
     receive: Receive,
     send: Send,
@@ -35,9 +32,10 @@ async def serve_call(
     """Serve one call for a known LLM. Whatever happens, exactly one event family is recorded.
 
     Raises:
-        SpoolFullError: Nothing was admitted; the caller answers 503.
+        SpoolFullError, TooManyInFlightError: Nothing was admitted; the caller answers 503.
+        SpoolWriteError: The call could not be made durable; its answer must not look complete.
     """
-    call = _admit(gateway, configuration, served, route, scope)
+    call = admit(gateway, configuration, target, scope)
     try:
         await _serve(gateway, call, receive, send)
     except PluginAnswerError as answer:
@@ -49,93 +47,95 @@ async def serve_call(
         await refuse(gateway, call, _as_refusal(error), send)
     except ClientGoneError:
         call.outcome = "client_aborted"
-        await gateway.recorder.record(call)
     finally:
-        # Reached with nothing recorded only through a defect or a cancelled worker: still one family.
+        # With a defect or a cancelled worker nothing is recorded yet: still one family, a gateway_error.
         await gateway.recorder.record(call)
 
 
 async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
     """The way in order. Every step either completes or raises how the call ends."""
+    if call.target.refusal is not None:
+        raise call.target.refusal
     call.headers.refuse_duplicates()
-    call.native_path = clean_native_path(call.native_path)
-    call.operation = find_operation(call)
-    presented = presented_credential(call.headers, call.query)
-    if not call.served.auth and not call.served.pre_auth:
+    served, presented = call.served, presented_credential(call.headers, call.query)
+    if not served.auth and not served.pre_auth:
+        # Nobody unknown gets to fill the memory with a body, unless a plugin has to see it.
         call.caller = check_credential(call, presented, gateway.clock.wall_us())
     call.body = await read_body(call, receive, gateway.max_request_bytes)
-    if call.served.pre_auth:
+    if served.pre_auth:
         await gateway.hooks.pre_auth(call)
         _adopt_changes(call)
     if call.caller is None:
-        vouched = await gateway.hooks.auth(call) if call.served.auth else None
+        vouched = await gateway.hooks.auth(call) if served.auth else None
         call.caller = vouched or check_credential(call, presented, gateway.clock.wall_us())
     _introduce(call, call.caller)
     check_access(call, call.caller)
-    if call.served.post_auth:
+    if served.post_auth:
         await gateway.hooks.post_auth(call)
         _adopt_changes(call)
-    if call.operation.reads_body:
+    if call.operation is not None and call.operation.reads_body:
         call.fields = read_fields(call.operation, call.body, call.headers.get("content-encoding"))
-        check_mode(call.mode, call.streams)
+        check_mode(call.target.mode, call.fields.stream)
     choose_model(call)
-    ask_for_usage(call)
     if call.streams:
+        ask_for_usage(call)
         await answer_stream(gateway, call, send)
     else:
         await answer_whole(gateway, call, send)
 
 
-def _admit(
-    gateway: Gateway, configuration: Configuration, served: ServedLlm, route: LlmRoute, scope: Scope
-) -> Call:
-    """Give the call its ids and its place in the in-flight table."""
-    started = time.perf_counter()
-    started_us = gateway.clock.wall_us()
-    headers = RequestHeaders(scope["headers"])
+def admit(gateway: Gateway, configuration: Configuration, target: Target, scope: Scope) -> Call:
+    """Give a call its ids and its place in the in-flight table.
+
+    Raises:
+        SpoolFullError, TooManyInFlightError: There is no place.
+    """
+    started, started_us = time.perf_counter(), gateway.clock.wall_us()
+    connection = scope["weir.connection"]
+    headers = connection.request_headers()
     trace = begin_span(headers.get("traceparent"), headers.get("tracestate"))
     client_request_id = headers.get("x-request-id")
     if client_request_id is not None and not valid_client_request_id(client_request_id):
         client_request_id = None
-    path = scope["raw_path"].decode("ascii")
-    llm = served.llm
+    llm, request_id, method = target.served.llm, new_id(), scope["method"]
     slot = gateway.spool.admit(
         Admission(
-            request_id=new_id(),
+            request_id=request_id,
             started_us=started_us,
             llm_id=llm.id,
             llm_slug=llm.slug,
             vendor=llm.vendor,
-            method=scope["method"],
-            path=path,
+            method=method,
+            path=target.path,
             client_request_id=client_request_id,
             trace_id=trace.trace_id,
             edge_id=gateway.edge_id,
             edge_namespace=gateway.edge_namespace,
         )
     )
+    context = {"traceparent": trace.traceparent}
+    if trace.tracestate:
+        context["tracestate"] = trace.tracestate
     return Call(
         configuration=configuration,
-        served=served,
-        connection=scope["weir.connection"],
+        served=target.served,
+        connection=connection,
+        target=target,
         slot=slot,
         info=CallInfo(
-            request_id=slot.admission.request_id,
+            request_id=request_id,
             llm_id=llm.id,
             llm_slug=llm.slug,
             vendor=llm.vendor,
-            metadata={},
-            trace_context=_trace_context(trace.traceparent, trace.tracestate),
+            trace_context=context,
         ),
         trace=trace,
         client_request_id=client_request_id,
         started_us=started_us,
         started=started,
-        mode=route.mode,
-        method=scope["method"],
-        path=path,
+        method=method,
+        path=target.path,
         query=scope["query_string"].decode("latin-1"),
-        native_path=route.native_path,
         headers=headers,
     )
 
@@ -157,36 +157,25 @@ def _adopt_changes(call: Call) -> None:
     request = call.hook_request
     if request is None:
         return
-    call.body = request.body
-    if request.path != call.path:
-        _reroute(call, request.path)
-    if request.method != call.method:
-        call.method = request.method
-        call.operation = find_operation(call)
+    call.body, call.query = request.body, request.query_string
+    if request.path != call.path or request.method != call.method:
+        _retarget(call, request.method, request.path)
 
 
-def _reroute(call: Call, path: str) -> None:
-    """Follow a path that a plugin changed, as long as it stays with the same LLM."""
-    route = match_llm(path)
-    if route is None or call.configuration.find(route.slug, route.llm_id) is not call.served:
+def _retarget(call: Call, method: str, path: str) -> None:
+    """Follow a path or method that a plugin changed, as long as it stays with the same LLM."""
+    target = call.configuration.target(method, path)
+    if target is None or target.served is not call.served:
         raise RefusalError(
             500,
             "plugin_error",
             "A plugin changed the path to one that does not name this LLM.",
             outcome="blocked",
         )
-    call.path, call.mode = path, route.mode
-    call.native_path = clean_native_path(route.native_path)
-    call.operation = find_operation(call)
+    if target.refusal is not None:
+        raise target.refusal
+    call.target, call.method, call.path = target, method, path
 
 
-def _trace_context(traceparent: str, tracestate: str | None) -> dict[str, str]:
-    context = {"traceparent": traceparent}
-    if tracestate:
-        context["tracestate"] = tracestate
-    return context
-
-
-def _as_refusal(error: WeirError) -> RefusalError:
-    assert isinstance(error, UpstreamError)
+def _as_refusal(error: UpstreamError) -> RefusalError:
     return RefusalError(error.status, error.code, str(error), outcome="upstream_error")

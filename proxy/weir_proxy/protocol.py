@@ -12,6 +12,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from weir_proxy.headers import RequestHeaders
+
 _MAX_HEADER_BYTES = 64 * 1024
 _MIN_BODY_BYTES_PER_SECOND = 16 * 1024
 
@@ -26,8 +28,13 @@ class GatewayProtocol(HttpToolsProtocol):
     header_timeout_s = 10.0
     body_timeout_s = 30.0
 
+    content_length: int | None = None
+    checked: object = None
+    """For ``weir_proxy.access``: the credential that it last accepted on this connection."""
     client_gone = False
     body_overdue = False
+    _raw_headers: list[tuple[bytes, bytes]] | None = None
+    _parsed_headers: RequestHeaders | None = None
     _on_client_gone: Callable[[], None] | None = None
     _timer: asyncio.TimerHandle | None = None
     _awaiting = "headers"
@@ -38,6 +45,25 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_client_gone(self, callback: Callable[[], None] | None) -> None:
         """Call ``callback`` once when the client hangs up; None forgets it."""
         self._on_client_gone = callback
+
+    @property
+    def answering(self) -> bool:
+        """Whether the answer to the current request has begun to go out."""
+        return self.cycle is not None and self.cycle.response_started
+
+    def request_headers(self) -> RequestHeaders:
+        """The current request's headers, but for Content-Length.
+
+        A client repeats its headers on a connection; then what was worked out about them is still true.
+        """
+        raw = [item for item in self.headers if item[0] != b"content-length"]
+        if len(raw) < len(self.headers):
+            self.content_length = next(
+                int(value) for name, value in self.headers if name == b"content-length"
+            )
+        if self._parsed_headers is None or self._raw_headers != raw:
+            self._raw_headers, self._parsed_headers = raw, RequestHeaders(raw)
+        return self._parsed_headers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -73,6 +99,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._awaiting = "body"
         self._body_bytes = 0
+        self.content_length = None
         self._body_started = self.loop.time()
         self.scope["weir.connection"] = self  # type: ignore[typeddict-unknown-key]
 

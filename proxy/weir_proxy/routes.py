@@ -1,4 +1,4 @@
-"""Which LLM a path means, before anything else is looked at."""
+"""What a path means: which LLM, in which mode, and which of its vendor's paths."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def match_llm(raw_path: str) -> LlmRoute | None:
             return LlmRoute(mode, slug, None, slash + rest)
     if raw_path.startswith(_BY_ID_PREFIX):
         number, _, rest = raw_path[len(_BY_ID_PREFIX) :].partition("/")
-        if number.isascii() and number.isdecimal() and rest.startswith("proxy/"):
+        if number.isascii() and number.isdecimal() and len(number) <= 10 and rest.startswith("proxy/"):
             return LlmRoute("call", None, int(number), rest[len("proxy") :])
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ import httpx2
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
-from weir_streams.config_feed import ConfigFeed
 
 from weir_core.clock import Clock
 from weir_core.snapshot import Snapshot
@@ -29,6 +29,7 @@ from weir_proxy.metrics import Metrics
 from weir_proxy.protocol import make_protocol
 from weir_proxy.recorder import Recorder
 from weir_proxy.upstream import Upstream
+from weir_streams.config_feed import ConfigFeed
 from weir_streams.spool import Spool
 
 _log = structlog.get_logger("weir.proxy")
@@ -93,6 +94,7 @@ class ProxyWorker:
         ]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(self._stop.wait())
+        _spare_the_collector()
         try:
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             server.should_exit = True
@@ -146,6 +148,7 @@ class ProxyWorker:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             date_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(self._options.shutdown_grace_s),
@@ -181,6 +184,16 @@ class ProxyWorker:
             with contextlib.suppress(httpx2.HTTPError):
                 await handover.report(status)
             await asyncio.sleep(_REPORT_INTERVAL_S)
+
+
+def _spare_the_collector() -> None:
+    """Keep the cyclic garbage collector from walking, over and over, what lives as long as the process.
+
+    With its defaults it stops the loop for tens of milliseconds under load, and takes a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 class _Server(uvicorn.Server):

@@ -149,7 +149,7 @@ class _Relay:
 
 def _is_event_stream(upstream: UpstreamStream) -> bool:
     return upstream.status < 400 and any(
-        name.lower() == "content-type" and value.lower().startswith("text/event-stream")
+        name == "content-type" and value.lower().startswith("text/event-stream")
         for name, value in upstream.headers
     )
 

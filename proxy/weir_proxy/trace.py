@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 from typing import NamedTuple
 
@@ -19,12 +19,16 @@ class Trace(NamedTuple):
 
 
 def begin_span(traceparent: str | None, tracestate: str | None) -> Trace:
-    """Return a child of the caller's span, or a new sampled trace when there is none or it is not valid."""
-    span_id = os.urandom(8).hex()
+    """Return a child of the caller's span, or a new sampled trace when there is none or it is not valid.
+
+    Trace and span ids are unique, not secret.
+    """
+    # Zero is the one invalid value of either id.
+    span_id = f"{random.getrandbits(64) or 1:016x}"
     if traceparent is not None:
         match = _TRACEPARENT.fullmatch(traceparent.strip())
         if match is not None and match[1] != "ff" and int(match[2], 16) and int(match[3], 16):
             kept = tracestate if tracestate is not None and len(tracestate) <= _MAX_TRACESTATE else None
             return Trace(match[2], f"00-{match[2]}-{span_id}-{match[4]}", kept)
-    trace_id = os.urandom(16).hex()
+    trace_id = f"{random.getrandbits(128) or 1:032x}"
     return Trace(trace_id, f"00-{trace_id}-{span_id}-01", None)

@@ -44,7 +44,7 @@ class UpstreamRequest(NamedTuple):
 
 
 class UpstreamAnswer(NamedTuple):
-    """A whole answer; the body as it came, still encoded if it was."""
+    """A whole answer: header names in lower case, the body as it came, still encoded if it was."""
 
     status: int
     headers: Headers
@@ -52,7 +52,7 @@ class UpstreamAnswer(NamedTuple):
 
 
 class UpstreamStream(NamedTuple):
-    """An answer whose body comes in pieces."""
+    """An answer whose body comes in pieces; header names in lower case."""
 
     status: int
     headers: Headers
