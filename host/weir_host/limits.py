@@ -15,7 +15,8 @@ class HostLimits:
         linger_s: How long a plugin that nobody wants any more still serves requests that began before.
         stop_s: For ``shutdown``.
         cancel_grace_s: How long a handler may clean up once its deadline has passed.
-        threads_per_plugin: Plain ``def`` handlers of one plugin that run at a time.
+        threads_per_plugin: Plain ``def`` handlers of one plugin that run at a time; as many again may hang
+            before calls have to wait.
         first_retry_s: Pause after the first failed start; it doubles with each failure.
         longest_retry_s: Where the doubling ends.
     """

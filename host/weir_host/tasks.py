@@ -6,14 +6,11 @@ import asyncio
 from asyncio import _enter_task, _leave_task  # public hooks for task implementations since Python 3.12
 from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
-from typing import Any, Final
+from typing import Any
 
 from weir_host.errors import HandlerQuitError
 from weir_host.inflight import InFlight
 from weir_host.invoke import Started
-
-CANCEL_GRACE_S: Final = 1.0
-"""How long a cancelled handler may clean up before it is closed, in seconds."""
 
 
 class HandlerTasks:
@@ -25,10 +22,10 @@ class HandlerTasks:
     wait is handed over to that spare task, with the context it started in.
 
     When the caller is cancelled, its call ends at once. The handler is cancelled too and has
-    ``cancel_grace_s`` to clean up; then it is closed where it waits.
+    ``cancel_grace_s`` seconds to clean up; then it is closed where it waits.
     """
 
-    def __init__(self, inflight: InFlight, *, cancel_grace_s: float = CANCEL_GRACE_S) -> None:
+    def __init__(self, inflight: InFlight, *, cancel_grace_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._inflight = inflight
         self._cancel_grace_s = cancel_grace_s

@@ -7,13 +7,10 @@ import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any
 
 from weir_host.errors import HandlerQuitError
 from weir_host.inflight import InFlight
-
-THREADS_PER_PLUGIN: Final = 8
-"""Handlers of one plugin that run in threads at a time; as many again may hang before calls have to wait."""
 
 
 class HandlerThreads:
@@ -24,7 +21,7 @@ class HandlerThreads:
     no more than ``limit`` hang, and forgotten once its handler ends.
     """
 
-    def __init__(self, name: str, inflight: InFlight, *, limit: int = THREADS_PER_PLUGIN) -> None:
+    def __init__(self, name: str, inflight: InFlight, *, limit: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._name = name
         self._inflight = inflight

@@ -298,7 +298,7 @@ async def test_many_handlers_wait_at_a_time(tasks: HandlerTasks) -> None:
 
 async def test_closing_leaves_no_task_behind(inflight: InFlight) -> None:
     before = asyncio.all_tasks()
-    tasks = HandlerTasks(inflight)
+    tasks = HandlerTasks(inflight, cancel_grace_s=0.01)
 
     async def quick() -> None: ...
 
