@@ -27,11 +27,14 @@ class Keeper:
         chores: What to run.
         clock: Says when a chore is due.
         on_failure: Told what a chore raised; the others go on and it is tried again when next due.
+
+    ``reason`` says that the thread is gone, which only a defect can cause.
     """
 
     def __init__(
         self, chores: Sequence[Chore], clock: Clock, on_failure: Callable[[Exception], None]
     ) -> None:
+        self.reason = ""
         self._clock = clock
         self._on_failure = on_failure
         now = clock.monotonic()
@@ -55,10 +58,14 @@ class Keeper:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping:
-            self.tick()
-            self._wake.wait(_TICK_S)
-            self._wake.clear()
+        try:
+            while not self._stopping:
+                self.tick()
+                self._wake.wait(_TICK_S)
+                self._wake.clear()
+        finally:
+            if not self._stopping:
+                self.reason = "the keeper thread ended; restart this worker"
 
     def tick(self) -> None:
         """Run every chore that is due."""

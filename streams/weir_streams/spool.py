@@ -116,8 +116,9 @@ class Spool:
     @property
     def reason(self) -> str:
         """Why it is not healthy; empty when it is."""
-        if self._aside.reason or self._syncer.reason:
-            return self._aside.reason or self._syncer.reason
+        fault = self._aside.reason or self._syncer.reason or self._keeper.reason
+        if fault:
+            return fault
         return "" if self._headroom.covers(self._table.taken + 1) else self._headroom.reason
 
     @property

@@ -76,6 +76,7 @@ class Syncer:
         self._logger = logger
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._syncing = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="weir-spool-sync", daemon=True)
@@ -107,21 +108,25 @@ class Syncer:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            self._wake.wait(self._interval_s)
-            self._wake.clear()
-            stopping = self._stopping
-            self.sync_once()
-            if stopping:
-                return
+        stopping = False
+        try:
+            while not stopping:
+                self._wake.wait(self._interval_s)
+                self._wake.clear()
+                stopping = self._stopping
+                self.sync_once()
+        finally:
+            if not stopping:
+                self.reason = "the sync thread ended; restart this worker"
 
     def sync_once(self) -> None:
-        """Sync what was written since the last time, and tell whoever waits."""
-        try:
-            self._sync()
-            self.reason = ""
-        except OSError as error:
-            self.reason = f"the disk refused to sync: {error.strerror or error}"
+        """Sync what was written since the last time, and tell whoever waits. Blocks; any thread."""
+        with self._syncing:
+            try:
+                self._sync()
+                self.reason = ""
+            except OSError as error:
+                self.reason = f"the disk refused to sync: {error.strerror or error}"
         if self.reason:
             self._logger.error("spool sync failed", spool_id=self._writer.files.spool_id, reason=self.reason)
         if self._waiters and self._loop is not None and not self._loop.is_closed():
