@@ -21,9 +21,6 @@ _MAX_SLUG: Final = 63
 _MAX_PATTERNS: Final = 100
 _PRINTABLE_ASCII: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
-_RFC3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
-)
 
 
 class InputModel(BaseModel):
@@ -88,11 +85,12 @@ def _patterns_together(patterns: list[str]) -> list[str]:
 
 def _moment(text: str) -> str:
     try:
-        if _RFC3339.fullmatch(text):
-            return rfc3339(parse_rfc3339(text.upper()))
+        in_utc = rfc3339(parse_rfc3339(text))
+        # The offset may have moved it out of the years that can be written.
+        parse_rfc3339(in_utc)
     except (ValueError, OverflowError):
-        pass
-    raise ValueError("is not a time in RFC 3339; write it as 2026-01-31T12:00:00Z")
+        raise ValueError("is not a time in RFC 3339; write it as 2026-01-31T12:00:00Z") from None
+    return in_utc
 
 
 def _known_vendor(name: str) -> str:

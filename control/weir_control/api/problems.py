@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -122,12 +123,16 @@ async def _integrity_error(_request: Request, _error: Exception) -> ProblemRespo
 
 
 async def _operational_error(_request: Request, error: Exception) -> ProblemResponse:
-    _log.error("the database did not answer", error=str(error))
+    assert isinstance(error, OperationalError)
+    # Without the statement's parameters, which are other people's data.
+    _log.error("the database did not answer", error=str(error.orig))
     return ProblemResponse(StoreUnavailableError("The database does not answer now; try again shortly."))
 
 
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
-    _log.error("a request failed unexpectedly", method=request.method, path=request.url.path, exc_info=error)
+    # As text, because a log that renders exceptions with their local variables would show secrets.
+    shown = "".join(traceback.format_exception(error))
+    _log.error("a request failed unexpectedly", method=request.method, path=request.url.path, traceback=shown)
     return ProblemResponse(
         ControlError("Something went wrong here; the log of the control process says what.")
     )
