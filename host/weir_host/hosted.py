@@ -73,7 +73,7 @@ class HostedPlugin:
                 if plugin is None:
                     await self._unless_changed(self._linger())
                 else:
-                    await self._unless_changed(self._bring_up(plugin))
+                    await self._unless_changed(self._bring_up(plugin, retrying=failures > 0))
                     await self._changed.wait()
             except PluginStartError as error:
                 failures += 1
@@ -172,10 +172,14 @@ class HostedPlugin:
             self._plugin = self._wanted
         return self._wanted
 
-    async def _bring_up(self, plugin: Plugin) -> None:
-        """Make the plugin serve as it is wanted now; what served before goes on until then."""
+    async def _bring_up(self, plugin: Plugin, *, retrying: bool) -> None:
+        """Make the plugin serve as it is wanted now; what served before goes on until then.
+
+        Raises:
+            PluginStartError: It cannot.
+        """
         if self._running_as is None or _what_starts(self._running_as) != _what_starts(plugin):
-            if self._running is None:
+            if self._running is None and not retrying:
                 self._note("starting", "", settled=False)
             fresh = self._launch(plugin)
             try:

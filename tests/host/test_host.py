@@ -221,6 +221,26 @@ class TestRetrying:
         assert host.states()[1].reason == ""
         assert host.states()[1].since_us == clock.now_us
 
+    async def test_while_it_is_tried_again_its_failure_still_shows(
+        self, host_of: HostOf, command_of: CommandOf, tagger: Callable[..., Plugin], sleep: Any
+    ) -> None:
+        tried_again = asyncio.Event()
+
+        class FailsThenHangs(Tagger):
+            async def initialize(self, ctx: Context, config: dict[str, Any]) -> None:
+                if not self.diary:
+                    self.diary.append("fails")
+                    raise ValueError("bad config")
+                tried_again.set()
+                await asyncio.Event().wait()
+
+        host = host_of()
+        await host.apply(Snapshot(1, [tagger(command=command_of(FailsThenHangs))]), AT_ONCE)
+        await sleep.wake_next()
+        await tried_again.wait()
+        assert host.states()[1].state == "failed"
+        assert "bad config" in host.states()[1].reason
+
     async def test_a_mended_config_is_tried_at_once(
         self, host_of: HostOf, tagger: Callable[..., Plugin], call: CallInfo
     ) -> None:
