@@ -16,13 +16,15 @@ from weir_cli.demo_state import DEMO_CLAUDE_SLUG, DEMO_MODEL, DEMO_SLUG
 class Greeting:
     """The facts of a running gateway.
 
-    ``admin_token`` is the token or how to get one; ``demo_secret`` the demo app's credential.
+    ``admin_token`` is the token or how to get one; ``demo_secret`` the demo app's credential. The port has
+    ``/metrics`` only where it can be reached from this machine alone.
     """
 
     version: str
     url: str
     data_dir: Path
     admin_token: str
+    has_metrics: bool = True
     demo_secret: str | None = None
 
 
@@ -85,5 +87,6 @@ def _facts(greeting: Greeting) -> Iterator[tuple[str, str]]:
     yield "admin token", greeting.admin_token
     yield "API docs", f"{greeting.url}/docs"
     yield "health", f"{greeting.url}/health and {greeting.url}/ready"
-    yield "metrics", f"{greeting.url}/metrics"
+    if greeting.has_metrics:
+        yield "metrics", f"{greeting.url}/metrics"
     yield "data", str(greeting.data_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import ip_address
 from typing import Final
 
 from weir_cli.errors import ListenError
@@ -47,6 +48,11 @@ def local_url(host: str, port: int) -> str:
     """A wildcard address is reached over loopback."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://{_authority(local, port)}"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can reach the socket."""
+    return ip_address(listener.getsockname()[0]).is_loopback
 
 
 def _authority(host: str, port: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.demo import DemoSetup, begin_demo, upstream_command
 from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
 from weir_cli.greeting import Greeting, print_greeting
-from weir_cli.listening import base_url, bind
+from weir_cli.listening import base_url, bind, is_loopback
 from weir_cli.plans import Household, children
 from weir_cli.processes import child_environment, spawn
 from weir_cli.readiness import wait_until_ready
@@ -82,7 +83,7 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
     stop = StopSignal()
     stop.listen(asyncio.get_running_loop())
     supervising = asyncio.create_task(supervisor.run(stop))
-    greeting = asyncio.create_task(_greet(base_url(listener), data_dir, admission, console))
+    greeting = asyncio.create_task(_greet(listener, data_dir, admission, console))
     greeting.add_done_callback(partial(_stop_on_failure, stop))
     await stop.stopping.wait()
     # From here on a new connection is refused rather than kept waiting.
@@ -109,8 +110,9 @@ async def _admit(settings: Settings, data_dir: DataDir, keys: str, *, demo: bool
     return _Admission("the one in WEIR_ADMIN_TOKEN" if given else "weir tokens create makes another", None)
 
 
-async def _greet(url: str, data_dir: DataDir, admission: _Admission, console: Console) -> None:
+async def _greet(listener: socket.socket, data_dir: DataDir, admission: _Admission, console: Console) -> None:
     """Wait until the gateway serves, set the demo up, then say how to use it."""
+    url, has_metrics = base_url(listener), is_loopback(listener)
     state = admission.demo
     headers = {"Authorization": f"Bearer {state.admin_token}"} if state else {}
     async with httpx2.AsyncClient(
@@ -127,6 +129,7 @@ async def _greet(url: str, data_dir: DataDir, admission: _Admission, console: Co
             url=url,
             data_dir=data_dir.root,
             admin_token=admission.token_or_advice,
+            has_metrics=has_metrics,
             demo_secret=state.credential if state else None,
         ),
     )

@@ -31,6 +31,10 @@ def test_it_says_where_weir_listens_where_its_data_is_and_how_to_administer_it()
     assert "curl" not in text
 
 
+def test_metrics_are_named_only_where_the_port_has_them() -> None:
+    assert "/metrics" not in printed(greeting(has_metrics=False))
+
+
 def test_the_demos_calls_stand_each_on_lines_of_their_own_and_unwrapped_on_a_narrow_terminal() -> None:
     lines = printed(greeting(demo_secret=_SECRET), force_terminal=True, no_color=True).splitlines()
     plain = [line.replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\x1b[2m", "") for line in lines]

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from weir_cli.errors import ListenError
-from weir_cli.listening import base_url, bind, local_url
+from weir_cli.listening import base_url, bind, is_loopback, local_url
 
 
 def test_a_taken_port_is_refused_with_the_way_out() -> None:
@@ -43,3 +43,9 @@ def test_a_wildcard_address_is_reached_over_loopback_and_ipv6_is_written_in_brac
     host: str, url: str
 ) -> None:
     assert local_url(host, 3000) == url
+
+
+@pytest.mark.parametrize(("host", "alone"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_a_loopback_address_is_told_from_one_that_others_reach(host: str, alone: bool) -> None:
+    with bind(host, 0) as listener:
+        assert is_loopback(listener) is alone

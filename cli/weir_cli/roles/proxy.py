@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import AsyncExitStack
-from ipaddress import ip_address
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
 from weir_collectors.kinds import DECIDING_GROUPS
 from weir_core.settings import Settings
@@ -28,7 +27,8 @@ _SECONDS_PER_HOUR: Final = 3600.0
 async def run(context: RoleContext) -> None:
     """Serve the port until told to stop; every call is recorded before the spool is closed."""
     settings = context.settings
-    assert context.listener is not None, "a proxy is given the port's socket"
+    listener = context.listener
+    assert listener is not None, "a proxy is given the port's socket"
     async with AsyncExitStack() as opened:
         spool = Spool.open(
             context.data_dir.root,
@@ -50,7 +50,7 @@ async def run(context: RoleContext) -> None:
         )
         opened.push_async_callback(host.close)
         worker = ProxyWorker(
-            _options(context),
+            _options(context, with_metrics=is_loopback(listener)),
             spool=spool,
             host=host,
             feed=feed,
@@ -59,7 +59,7 @@ async def run(context: RoleContext) -> None:
         )
         stopping = asyncio.create_task(_stop_on_request(context, worker))
         opened.callback(stopping.cancel)
-        await worker.run(context.listener)
+        await worker.run(listener)
 
 
 def spool_settings(settings: Settings) -> SpoolSettings:
@@ -76,7 +76,7 @@ def spool_settings(settings: Settings) -> SpoolSettings:
     )
 
 
-def _options(context: RoleContext) -> ProxyOptions:
+def _options(context: RoleContext, *, with_metrics: bool) -> ProxyOptions:
     settings = context.settings
     return ProxyOptions(
         worker=context.name,
@@ -90,13 +90,8 @@ def _options(context: RoleContext) -> ProxyOptions:
         capture_bytes=settings.body_capture_bytes,
         sync_always=settings.spool.sync == "always",
         anonymous_events_per_second=settings.anonymous_log_limit,
-        expose_metrics=_is_loopback(context.listener),
+        expose_metrics=with_metrics,
     )
-
-
-def _is_loopback(listener: socket.socket | None) -> bool:
-    """Beyond this machine, metrics are not for everybody who can reach the port."""
-    return listener is not None and ip_address(listener.getsockname()[0]).is_loopback
 
 
 async def _stop_on_request(context: RoleContext, worker: ProxyWorker) -> None:
