@@ -152,8 +152,18 @@ def view_of(call: Call) -> Request:
             query_string=call.query,
             remote_addr=f"{client[0]}:{client[1]}" if client else "",
         )
+        if call.caller is not None:
+            introduce(request, call.caller)
         call.info.metadata.setdefault("query_string", call.query)
     return request
+
+
+def introduce(request: Request, caller: Caller) -> None:
+    """Tell the hooks who calls."""
+    request.app_id = caller.app.id
+    request.user_id = caller.user_id
+    request.auth_claims = caller.claims
+    request.authenticated = True
 
 
 def _take(call: Call, point: HookPoint, outcome: RequestOutcome) -> None:

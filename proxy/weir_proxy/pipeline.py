@@ -15,6 +15,7 @@ from weir_proxy.errors import ClientGoneError, PluginAnswerError, RefusalError, 
 from weir_proxy.exchange import ask_for_usage, choose_model, note_failure
 from weir_proxy.gateway import Gateway
 from weir_proxy.headers import presented_credential
+from weir_proxy.hooks import introduce
 from weir_proxy.intake import check_mode, read_body, read_fields
 from weir_proxy.stream import answer_stream
 from weir_proxy.trace import begin_span
@@ -146,10 +147,7 @@ def _introduce(call: Call, caller: Caller) -> None:
     call.info.user_id = caller.user_id
     call.slot.identify(caller.app.id, caller.user_id, caller.credential_id)
     if call.hook_request is not None:
-        call.hook_request.app_id = caller.app.id
-        call.hook_request.user_id = caller.user_id
-        call.hook_request.auth_claims = caller.claims
-        call.hook_request.authenticated = True
+        introduce(call.hook_request, caller)
 
 
 def _adopt_changes(call: Call) -> None:
