@@ -27,8 +27,8 @@ from bench.targets import Target, Upstream, forwarder, upstream
 
 _HOOKS: Final = (0, 1, 3)
 _BUSY: Final = 64
-_FULL: Final = Pace(rounds=5, seconds=3.0, warmup_s=0.5)
-_QUICK: Final = Pace(rounds=2, seconds=1.0, warmup_s=0.3)
+_FULL: Final = Pace(rounds=5, seconds=2.0, warmup_s=0.4)
+_QUICK: Final = Pace(rounds=2, seconds=0.8, warmup_s=0.2)
 _RESULTS: Final = Path(__file__).parent / "results"
 _PACKAGES: Final = ("weir-gateway", "uvicorn", "uvloop", "httptools", "pyreqwest")
 _ASK: Final = {
@@ -48,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _bench(console, options)
     except BenchError as error:
-        console.print(f"[bold red]bench:[/] {error}", highlight=False)
+        console.print("bench:", str(error), style="red", markup=False, highlight=False)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -17,7 +17,7 @@ import httpx2
 
 from bench.errors import BenchError
 from bench.gateway_setup import Setup
-from bench.machine import descendants, listeners, pin
+from bench.machine import descendants, listeners, pin, yield_to_others
 from bench.targets import Target
 from bench.waiting import until
 
@@ -45,12 +45,20 @@ def gateway(origin: str, core: int, work: Path, hooks: Sequence[int]) -> Iterato
             worker = _worker(process.pid, port)
             targets = Setup(client, f"127.0.0.1:{port}", worker).complete(origin, hooks)
         # Last, so that threads which plugins started are moved too.
-        pin(worker, core)
+        _place(process.pid, worker, core)
         yield targets
     except BenchError as error:
         raise BenchError(f"{error}\n{_end_of_log(work)}") from error
     finally:
         _stop(process)
+
+
+def _place(supervisor: int, worker: int, core: int) -> None:
+    """The worker alone on its core; the rest gives way to the load, as if it had cores of its own."""
+    pin(worker, core)
+    for pid in (supervisor, *descendants(supervisor)):
+        if pid != worker:
+            yield_to_others(pid)
 
 
 def _start(work: Path, port: int, token: str) -> subprocess.Popen[bytes]:

@@ -12,6 +12,7 @@ from bench.errors import BenchError
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
 _LISTEN: Final = "0A"
+_LOWEST_PRIORITY: Final = 19
 
 
 class Cores(NamedTuple):
@@ -37,8 +38,14 @@ def divide_cores() -> Cores:
 
 def pin(pid: int, core: int) -> None:
     """Move every thread of a process to one core; threads it starts later follow."""
-    for task in (_PROC / str(pid) / "task").iterdir():
-        os.sched_setaffinity(int(task.name), {core})
+    for thread in _threads(pid):
+        os.sched_setaffinity(thread, {core})
+
+
+def yield_to_others(pid: int) -> None:
+    """Let a process have only the time that no other wants; threads it starts later follow."""
+    for thread in _threads(pid):
+        os.setpriority(os.PRIO_PROCESS, thread, _LOWEST_PRIORITY)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -91,6 +98,10 @@ def describe() -> dict[str, str]:
         "kernel": platform.release(),
         "python": platform.python_version(),
     }
+
+
+def _threads(pid: int) -> list[int]:
+    return [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
 
 
 def _listening_inode(port: int) -> str:
