@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import httpx2
 import structlog
@@ -71,6 +72,13 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
         lock_fd=lock.fd,
         listen_fd=listener.fileno(),
     )
+    return await _supervise(household, listener, admission, console)
+
+
+async def _supervise(
+    household: Household, listener: socket.socket, admission: _Admission, console: Console
+) -> int:
+    metrics = str(household.data_dir.metrics)
     upstream = upstream_command(household, admission.demo) if admission.demo else None
     logger = structlog.get_logger("weir.supervisor")
     supervisor = Supervisor(
@@ -78,13 +86,14 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
         spawn=spawn,
         clock=SystemClock(),
         logger=logger,
-        on_exit=partial(mark_process_dead, path=str(data_dir.metrics)),
+        on_exit=partial(mark_process_dead, path=metrics),
     )
     stop = StopSignal()
     stop.listen(asyncio.get_running_loop())
     supervising = asyncio.create_task(supervisor.run(stop))
-    greeting = asyncio.create_task(_greet(listener, data_dir, admission, console))
-    greeting.add_done_callback(partial(_stop_on_failure, stop))
+    greeting = asyncio.create_task(_greet(listener, household.data_dir, admission, console))
+    for task in (supervising, greeting):
+        task.add_done_callback(partial(_stop_on_failure, stop))
     await stop.stopping.wait()
     # From here on a new connection is refused rather than kept waiting.
     listener.close()
@@ -135,6 +144,6 @@ async def _greet(listener: socket.socket, data_dir: DataDir, admission: _Admissi
     )
 
 
-def _stop_on_failure(stop: StopSignal, greeting: asyncio.Task[None]) -> None:
-    if not greeting.cancelled() and greeting.exception() is not None:
+def _stop_on_failure(stop: StopSignal, task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and task.exception() is not None:
         stop.request()
