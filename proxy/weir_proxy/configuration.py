@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from weir_core.objects import Attachment, HookType, Llm, Plugin
+from weir_core.objects import HookType, Llm, Plugin
 from weir_core.prices import PriceTable
 from weir_core.snapshot import Snapshot
 from weir_core.vendors import Operation, Vendor, get_vendor
@@ -21,13 +21,17 @@ _MAX_KNOWN_TARGETS = 4096
 
 @dataclass(frozen=True, slots=True)
 class HookPoint:
-    """One plugin at one stage of one LLM: whom to call, for how long, and what a failure means."""
+    """One plugin at one stage of one LLM: whom to call, for how long, and what a failure means.
+
+    ``shown_headers`` are the lower-case globs of request headers that also go to the client.
+    """
 
     plugin_id: int
     plugin: str
     timeout_s: float
     fail_closed: bool
-    attachment: Attachment
+    default_app_id: int | None
+    shown_headers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,8 @@ def _stage(llm: Llm, plugins: Mapping[int, Plugin], hook_type: HookType) -> tupl
                 plugin=plugin.name,
                 timeout_s=attachment.timeout_ms / 1000,
                 fail_closed=on_error == "fail_closed",
-                attachment=attachment,
+                default_app_id=attachment.default_app_id,
+                shown_headers=tuple(glob.lower() for glob in attachment.response_headers),
             )
         )
     return tuple(points)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from weir_core.vendors import CREDENTIAL_HEADERS
 from weir_proxy.errors import RefusalError
+from weir_sdk import Headers
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -82,6 +83,11 @@ class RequestHeaders:
             if value := self.first.get(name):
                 found.setdefault(value, "api_key")
         return tuple(PresentedCredential(secret, kind) for secret, kind in found.items())
+
+    @cached_property
+    def shown(self) -> Headers:
+        """What hooks are shown; the plugin host hands each of them a copy."""
+        return Headers.from_pairs(self.items)
 
     @cached_property
     def forwarded(self) -> list[tuple[str, str]]:

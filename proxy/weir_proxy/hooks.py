@@ -28,7 +28,7 @@ from weir_host.invoke import call_with_deadline
 from weir_proxy.call import Call, Caller
 from weir_proxy.configuration import HookPoint
 from weir_proxy.errors import PluginAnswerError, RefusalError
-from weir_sdk import Credential, Headers, PluginResponse, Request, Response
+from weir_sdk import Credential, PluginResponse, Request, Response
 
 _Result = TypeVar("_Result")
 _Subject = TypeVar("_Subject", Request, Response)
@@ -147,7 +147,7 @@ def view_of(call: Call) -> Request:
         request = call.hook_request = Request(
             method=call.method,
             path=call.path,
-            headers=Headers.from_pairs(call.headers.items),
+            headers=call.headers.shown,
             body=call.body,
             query_string=call.query,
             remote_addr=f"{client[0]}:{client[1]}" if client else "",
@@ -176,16 +176,13 @@ def _take(call: Call, point: HookPoint, outcome: RequestOutcome) -> None:
 
 def _note_header_changes(call: Call, point: HookPoint, changed: Request) -> None:
     before, after = view_of(call).headers, changed.headers
-    if before == after:
-        return
-    for name, value in after.items():
-        if before.get(name) != value:
-            call.changed_headers[name.lower()] = value
-            if any(fnmatchcase(name.lower(), glob.lower()) for glob in point.attachment.response_headers):
-                call.shown_headers[name.lower()] = value
-    for name in before:
-        if name not in after:
-            call.changed_headers[name.lower()] = None
+    for name, value in after.items() - before.items():
+        lower = name.lower()
+        call.changed_headers[lower] = value
+        if any(fnmatchcase(lower, glob) for glob in point.shown_headers):
+            call.shown_headers[lower] = value
+    for name in before.keys() - after.keys():
+        call.changed_headers[name.lower()] = None
 
 
 def _plugin_answer(
@@ -209,7 +206,7 @@ def _rejection(call: Call, point: HookPoint, block: PluginResponse | None) -> Pl
 
 
 def _vouched(call: Call, point: HookPoint, credential: Credential) -> Caller:
-    app_id = credential.app_id if credential.app_id is not None else point.attachment.default_app_id
+    app_id = credential.app_id if credential.app_id is not None else point.default_app_id
     if app_id is None:
         raise RefusalError(
             403,
