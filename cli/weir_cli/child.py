@@ -52,7 +52,7 @@ async def _run(role: Role, orders: Orders, settings: Settings) -> None:
             settings=settings,
             data_dir=DataDir(settings.data_dir),
             keyring=KeyRing.from_text(orders.encryption_keys),
-            listener=_listener(orders.listen_fd),
+            listeners=tuple(_listener(fd) for fd in orders.listen_fds),
             clock=SystemClock(),
             logger=structlog.get_logger(f"weir.{orders.name}"),
             stop=stop,
@@ -98,9 +98,7 @@ def _exit_at_end(lifeline: int) -> None:
     os._exit(1)
 
 
-def _listener(fd: int | None) -> socket.socket | None:
-    if fd is None:
-        return None
+def _listener(fd: int) -> socket.socket:
     os.set_inheritable(fd, False)
     return socket.socket(fileno=fd)
 

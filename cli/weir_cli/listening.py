@@ -1,20 +1,49 @@
-"""The TCP socket that the supervisor binds once and every proxy worker accepts from."""
+"""The sockets that the supervisor binds once and its children accept from.
+
+It keeps them open, so that connections wait in their queues while a child is restarted.
+"""
 
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
+from weir_cli.data_dir import DataDir
 from weir_cli.errors import ListenError
 
 _BACKLOG: Final = 2048
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The gateway's port, the management API's unix socket, and the one for the children's reports."""
+
+    gateway: socket.socket
+    control: socket.socket
+    internal: socket.socket
+
+    @classmethod
+    def open(cls, host: str, port: int, data_dir: DataDir) -> Self:
+        """Listen on all of them.
+
+        Raises:
+            ListenError: The port cannot be listened on.
+        """
+        return cls(
+            bind(host, port), _bind_unix(data_dir.control_socket), _bind_unix(data_dir.internal_socket)
+        )
+
+    def close(self) -> None:
+        """From here on, once the children have closed theirs, connections are refused."""
+        for listener in (self.gateway, self.control, self.internal):
+            listener.close()
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Listen on the first address of ``host``.
-
-    The supervisor keeps the socket, so that connections wait in its queue while a worker is restarted.
 
     Raises:
         ListenError: The host has no address, or the port is taken or not allowed.
@@ -35,6 +64,14 @@ def bind(host: str, port: int) -> socket.socket:
         raise ListenError(
             f"cannot listen on {_authority(host, port)}: {error.strerror}; {_advice()}"
         ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener
 

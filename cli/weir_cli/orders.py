@@ -20,7 +20,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     encryption_keys: str
     lock_fd: int
-    listen_fd: int | None = None
+    listen_fds: tuple[int, ...] = ()
 
     def encode(self) -> bytes:
         """One line, without its end."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from weir_cli.data_dir import DataDir
+from weir_cli.listening import Listeners
 from weir_cli.orders import Orders
 from weir_cli.processes import Command
 from weir_cli.supervisor import ChildPlan
@@ -29,10 +31,10 @@ class Household:
     encryption_keys: str
     environment: Mapping[str, str]
     lock_fd: int
-    listen_fd: int
 
-    def child(self, name: str, role: str, *, listens: bool = False) -> Command:
-        """How to start one child, named for ``ps`` and the log."""
+    def child(self, name: str, role: str, *listeners: socket.socket) -> Command:
+        """How to start one child, named for ``ps`` and the log, with the sockets that it serves."""
+        listen_fds = tuple(listener.fileno() for listener in listeners)
         orders = Orders(
             name=name,
             role=role,
@@ -40,20 +42,19 @@ class Household:
             settings=self.settings.without_secrets() | {"data_dir": str(self.data_dir.root)},
             encryption_keys=self.encryption_keys,
             lock_fd=self.lock_fd,
-            listen_fd=self.listen_fd if listens else None,
+            listen_fds=listen_fds,
         )
-        passed = (self.lock_fd, self.listen_fd) if listens else (self.lock_fd,)
         argv = (sys.executable, "-m", "weir_cli.child", name)
-        return Command(argv, orders.encode(), self.environment, passed)
+        return Command(argv, orders.encode(), self.environment, (self.lock_fd, *listen_fds))
 
 
-def children(household: Household, demo_upstream: Command | None) -> list[ChildPlan]:
+def children(household: Household, listeners: Listeners, demo_upstream: Command | None) -> list[ChildPlan]:
     """Proxies stop first, so that nothing is cut off; then what reads their events; then what serves both."""
     settings = household.settings
     plans = [
         ChildPlan(
             f"proxy-{number}",
-            household.child(f"proxy-{number}", "weir_cli.roles.proxy:run", listens=True),
+            household.child(f"proxy-{number}", "weir_cli.roles.proxy:run", listeners.gateway),
             stop_order=0,
             grace_s=settings.shutdown_grace + _SETTLE_S,
         )
@@ -61,7 +62,7 @@ def children(household: Household, demo_upstream: Command | None) -> list[ChildP
     ]
     collectors = household.child("collectors", "weir_cli.roles.collectors:run")
     plans.append(ChildPlan("collectors", collectors, stop_order=1, grace_s=_COLLECTORS_GRACE_S))
-    control = household.child("control", "weir_cli.roles.control:run")
+    control = household.child("control", "weir_cli.roles.control:run", listeners.control, listeners.internal)
     plans.append(ChildPlan("control", control, stop_order=2, grace_s=_CONTROL_GRACE_S))
     if demo_upstream is not None:
         plans.append(ChildPlan("demo-upstream", demo_upstream, stop_order=3, grace_s=_CONTROL_GRACE_S))

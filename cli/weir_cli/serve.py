@@ -22,7 +22,7 @@ from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.demo import DemoSetup, begin_demo, upstream_command
 from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
 from weir_cli.greeting import Greeting, print_greeting
-from weir_cli.listening import base_url, bind, is_loopback
+from weir_cli.listening import Listeners, base_url, is_loopback
 from weir_cli.plans import Household, children
 from weir_cli.processes import child_environment, spawn
 from weir_cli.readiness import wait_until_ready
@@ -59,8 +59,8 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
     """
     data_dir = DataDir.at(settings.data_dir)
     lock = await DataDirLock.take(data_dir)
-    listener = bind(settings.host, settings.port)
     data_dir.prepare_run()
+    listeners = Listeners.open(settings.host, settings.port, data_dir)
     keys = encryption_keys(settings, data_dir)
     await upgrade(database_url(settings, data_dir))
     admission = await _admit(settings, data_dir, keys, demo=demo)
@@ -70,19 +70,18 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
         encryption_keys=keys,
         environment=child_environment(os.environ, {"PROMETHEUS_MULTIPROC_DIR": str(data_dir.metrics)}),
         lock_fd=lock.fd,
-        listen_fd=listener.fileno(),
     )
-    return await _supervise(household, listener, admission, console)
+    return await _supervise(household, listeners, admission, console)
 
 
 async def _supervise(
-    household: Household, listener: socket.socket, admission: _Admission, console: Console
+    household: Household, listeners: Listeners, admission: _Admission, console: Console
 ) -> int:
     metrics = str(household.data_dir.metrics)
     upstream = upstream_command(household, admission.demo) if admission.demo else None
     logger = structlog.get_logger("weir.supervisor")
     supervisor = Supervisor(
-        children(household, upstream),
+        children(household, listeners, upstream),
         spawn=spawn,
         clock=SystemClock(),
         logger=logger,
@@ -91,12 +90,12 @@ async def _supervise(
     stop = StopSignal()
     stop.listen(asyncio.get_running_loop())
     supervising = asyncio.create_task(supervisor.run(stop))
-    greeting = asyncio.create_task(_greet(listener, household.data_dir, admission, console))
+    greeting = asyncio.create_task(_greet(listeners.gateway, household.data_dir, admission, console))
     for task in (supervising, greeting):
         task.add_done_callback(partial(_stop_on_failure, stop))
     await stop.stopping.wait()
     # From here on a new connection is refused rather than kept waiting.
-    listener.close()
+    listeners.close()
     greeting.cancel()
     failures = await supervising
     for failure in failures:

@@ -157,11 +157,10 @@ class Children:
             encryption_keys=KeyRing.generate_key(),
             environment=environment,
             lock_fd=self._lock_fd,
-            listen_fd=self.listener.fileno(),
         )
 
     def plan(self, role: str, **options: Any) -> ChildPlan:
-        command = self.household.child(role, f"fake_roles:{role}", listens=role == "answering")
+        command = self.household.child(role, f"fake_roles:{role}", self.listener)
         return ChildPlan(role, command, **{"stop_order": 0, "grace_s": 10.0} | options)
 
     def told(self, role: str) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ async def answering(context: RoleContext) -> None:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, sock=context.listener)
+    server = await asyncio.start_server(answer, sock=context.listeners[0])
     _tell(context)
     await context.stop.stopping.wait()
     server.close()

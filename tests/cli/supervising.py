@@ -28,7 +28,6 @@ async def main(root: Path, role: str) -> int:
         encryption_keys=KeyRing.generate_key(),
         environment=child_environment(os.environ, {"PYTHONPATH": str(Path(__file__).parent)}),
         lock_fd=lock.fd,
-        listen_fd=-1,
     )
     command = household.child(role, f"fake_roles:{role}")
     supervisor = Supervisor(

@@ -17,13 +17,13 @@ from weir_core.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RoleContext:
-    """One child's surroundings. ``listener`` is set for roles that serve the gateway's port."""
+    """One child's surroundings. ``listeners`` are the sockets that the role serves."""
 
     name: str
     settings: Settings
     data_dir: DataDir
     keyring: KeyRing
-    listener: socket.socket | None
+    listeners: tuple[socket.socket, ...]
     clock: Clock
     logger: FilteringBoundLogger
     stop: StopSignal

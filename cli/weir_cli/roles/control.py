@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -36,27 +36,25 @@ async def run(context: RoleContext) -> None:
         )
         await service.start()
         opened.push_async_callback(service.stop)
-        servers = [
-            _server(service.app, context.data_dir.control_socket),
-            _server(service.internal_app, context.data_dir.internal_socket),
-        ]
-        await _serve_until(context.stop.stopping, servers)
+        management, reports = context.listeners
+        await _serve_until(
+            context.stop.stopping, {management: _server(service.app), reports: _server(service.internal_app)}
+        )
 
 
-async def _serve_until(stop: asyncio.Event, servers: list[_Server]) -> None:
+async def _serve_until(stop: asyncio.Event, servers: Mapping[socket.socket, _Server]) -> None:
     async with asyncio.TaskGroup() as group:
-        for server in servers:
-            group.create_task(server.serve())
+        for listener, server in servers.items():
+            group.create_task(server.serve(sockets=[listener]))
         await stop.wait()
-        for server in servers:
+        for server in servers.values():
             server.should_exit = True
 
 
-def _server(app: Any, path: Path) -> _Server:
+def _server(app: Any) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            uds=str(path),
             loop="none",
             ws="none",
             lifespan="off",

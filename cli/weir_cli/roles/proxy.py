@@ -27,8 +27,7 @@ _SECONDS_PER_HOUR: Final = 3600.0
 async def run(context: RoleContext) -> None:
     """Serve the port until told to stop; every call is recorded before the spool is closed."""
     settings = context.settings
-    listener = context.listener
-    assert listener is not None, "a proxy is given the port's socket"
+    (listener,) = context.listeners
     async with AsyncExitStack() as opened:
         spool = Spool.open(
             context.data_dir.root,
