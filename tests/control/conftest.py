@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 import structlog
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_collectors.database import create_engine
 from weir_control.migrations import upgrade
@@ -141,6 +145,17 @@ class World:
             return await newest_revision(connection)
 
 
+def open_engine(url: str) -> AsyncEngine:
+    """An engine that never waits for the disk: no test cuts the power."""
+    engine = create_engine(url)
+    event.listen(engine.sync_engine, "connect", _do_not_sync)
+    return engine
+
+
+def _do_not_sync(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as a first start leaves it; tests take copies."""
@@ -160,22 +175,46 @@ def database_url(tmp_path: Path, migrated_database: Path) -> str:
     return f"sqlite:///{tmp_path / 'weir.db'}"
 
 
-@pytest.fixture
-async def world(tmp_path: Path, database_url: str, keyring: KeyRing) -> AsyncIterator[World]:
+@asynccontextmanager
+async def running_world(directory: Path, database: Path, keyring: KeyRing) -> AsyncIterator[World]:
+    """A control process over a copy of ``database``."""
+    shutil.copy(database, directory / "weir.db")
+    url = f"sqlite:///{directory / 'weir.db'}"
     clock = MovableClock()
-    store = Store(create_engine(database_url), keyring, clock)
+    store = Store(open_engine(url), keyring, clock)
     await ensure_admin_token(store, ADMIN_TOKEN)
-    feed = FileConfigFeed(tmp_path / "config", keyring, structlog.get_logger())
+    feed = FileConfigFeed(directory / "config", keyring, structlog.get_logger())
     prober = PlayedProber()
     service = ControlService(store, feed, prober)
     await service.start()
     transport = httpx2.ASGITransport(service.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://weir") as client:
-        yield World(service, store, feed, prober, clock, client, database_url)
+        yield World(service, store, feed, prober, clock, client, url)
     await service.stop()
     await store.engine.dispose()
 
 
 @pytest.fixture
+async def world(tmp_path: Path, migrated_database: Path, keyring: KeyRing) -> AsyncIterator[World]:
+    async with running_world(tmp_path, migrated_database, keyring) as running:
+        yield running
+
+
+@pytest.fixture
 def admin(world: World) -> Api:
     return world.admin
+
+
+refusal = pytest.mark.asyncio(loop_scope="module")
+"""Marks a test that works with ``refusing``."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> AsyncIterator[Api]:
+    """An admin in a world that all of a module's refusals share: at the end nothing may have been stored."""
+    keyring = KeyRing.from_text(KeyRing.generate_key())
+    directory = tmp_path_factory.mktemp("refusing")
+    async with running_world(directory, migrated_database, keyring) as running:
+        before = (await running.published()).revision
+        yield running.admin
+        assert (await running.published()).revision == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.control.conftest import Api, World
+from tests.control.conftest import Api, World, refusal
 
 from weir_core.objects import Attachment
 from weir_host.probe import ProbeResult
@@ -96,9 +96,10 @@ async def test_a_list_that_cannot_be_is_422_with_its_place(
     assert await admin.data("GET", f"/llms/{llm['id']}/plugins") == []
 
 
-async def test_an_llm_that_is_not_there_is_404(admin: Api) -> None:
-    await admin.problem(404, "GET", "/llms/7/plugins")
-    await admin.problem(404, "PUT", "/llms/7/plugins", {"plugin_ids": []})
+@refusal
+async def test_an_llm_that_is_not_there_is_404(refusing: Api) -> None:
+    await refusing.problem(404, "GET", "/llms/7/plugins")
+    await refusing.problem(404, "PUT", "/llms/7/plugins", {"plugin_ids": []})
 
 
 async def test_an_attached_plugin_cannot_be_deleted_and_the_llms_are_named(admin: Api) -> None:

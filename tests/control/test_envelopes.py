@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.control.conftest import Api, World
+from tests.control.conftest import Api, World, refusal
 
 
 async def test_a_list_says_where_its_page_stands(admin: Api) -> None:
@@ -25,6 +25,7 @@ async def test_a_page_behind_the_last_is_empty(admin: Api) -> None:
     assert (answer["data"], answer["pagination"]["total"]) == ([], 1)
 
 
+@refusal
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -36,8 +37,8 @@ async def test_a_page_behind_the_last_is_empty(admin: Api) -> None:
         ("pge=1", "pge"),
     ],
 )
-async def test_a_page_that_cannot_be_asked_for_is_422(admin: Api, query: str, field: str) -> None:
-    assert list(await admin.errors("GET", f"/apps?{query}")) == [field]
+async def test_a_page_that_cannot_be_asked_for_is_422(refusing: Api, query: str, field: str) -> None:
+    assert list(await refusing.errors("GET", f"/apps?{query}")) == [field]
 
 
 @pytest.mark.parametrize(
@@ -49,21 +50,25 @@ async def test_an_id_that_nothing_has_is_404(admin: Api, path: str) -> None:
     assert "4294967295" in problem["detail"]
 
 
+@refusal
 @pytest.mark.parametrize("wrong", ["0", "-1", "4294967296", "a", "%00", "1.5", "9" * 400])
-async def test_an_id_that_nothing_can_have_is_422(admin: Api, wrong: str) -> None:
-    assert list(await admin.errors("GET", f"/apps/{wrong}")) == ["app_id"]
+async def test_an_id_that_nothing_can_have_is_422(refusing: Api, wrong: str) -> None:
+    assert list(await refusing.errors("GET", f"/apps/{wrong}")) == ["app_id"]
 
 
-async def test_a_path_that_is_not_there_is_a_problem_too(admin: Api) -> None:
-    problem = await admin.problem(404, "GET", "/nothing")
+@refusal
+async def test_a_path_that_is_not_there_is_a_problem_too(refusing: Api) -> None:
+    problem = await refusing.problem(404, "GET", "/nothing")
     assert problem["type"] == "urn:weir:problem:not_found"
 
 
-async def test_a_method_that_is_not_possible_is_405_and_says_which_are(admin: Api) -> None:
-    answer = await admin("DELETE", "/apps")
-    assert answer.status_code == 405
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["allow"] in ("GET, POST", "POST, GET", "GET")
+@refusal
+async def test_a_method_that_is_not_possible_is_405_and_says_which_are(refusing: Api) -> None:
+    for path, allowed in (("/apps", "GET, POST"), ("/apps/7", "GET, PUT, PATCH, DELETE")):
+        answer = await refusing("OPTIONS", path)
+        assert answer.status_code == 405
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["allow"] == allowed
 
 
 async def test_a_new_object_says_where_it_is(admin: Api) -> None:

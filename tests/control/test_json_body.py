@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.control.conftest import Api
+from tests.control.conftest import Api, refusal
 
 APP = {"name": "Support bot"}
 
@@ -34,6 +34,7 @@ async def test_a_json_object_needs_no_content_type_at_all(admin: Api) -> None:
     assert answer.status_code == 201
 
 
+@refusal
 @pytest.mark.parametrize(
     "body",
     [
@@ -50,11 +51,12 @@ async def test_a_json_object_needs_no_content_type_at_all(admin: Api) -> None:
         b'{"metadata": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}",
     ],
 )
-async def test_what_is_not_json_is_400(admin: Api, body: bytes) -> None:
-    problem = await admin.problem(400, "POST", "/apps", content=body)
+async def test_what_is_not_json_is_400(refusing: Api, body: bytes) -> None:
+    problem = await refusing.problem(400, "POST", "/apps", content=body)
     assert problem["code"] == "malformed_body"
 
 
+@refusal
 @pytest.mark.parametrize(
     ("body", "key"),
     [
@@ -64,11 +66,12 @@ async def test_what_is_not_json_is_400(admin: Api, body: bytes) -> None:
         (b'{"name": "a", "\\ud800": 1, "\\ud800": 2}', "?"),
     ],
 )
-async def test_a_key_that_stands_twice_is_400_and_named(admin: Api, body: bytes, key: str) -> None:
-    problem = await admin.problem(400, "POST", "/apps", content=body)
+async def test_a_key_that_stands_twice_is_400_and_named(refusing: Api, body: bytes, key: str) -> None:
+    problem = await refusing.problem(400, "POST", "/apps", content=body)
     assert [(error["field"], error["code"]) for error in problem["errors"]] == [(key, "duplicate_key")]
 
 
+@refusal
 @pytest.mark.parametrize(
     ("value", "field"),
     [
@@ -82,14 +85,15 @@ async def test_a_key_that_stands_twice_is_400_and_named(admin: Api, body: bytes,
     ],
 )
 async def test_what_could_not_be_stored_faithfully_is_422_with_its_place(
-    admin: Api, value: Any, field: str
+    refusing: Api, value: Any, field: str
 ) -> None:
-    errors = await admin.errors("POST", "/apps", content=json.dumps(value).encode())
+    errors = await refusing.errors("POST", "/apps", content=json.dumps(value).encode())
     assert errors == {field: "invalid"}
 
 
-async def test_a_number_beyond_a_double_is_422(admin: Api) -> None:
-    errors = await admin.errors("POST", "/apps", content=b'{"name": "a", "metadata": {"x": 1e999}}')
+@refusal
+async def test_a_number_beyond_a_double_is_422(refusing: Api) -> None:
+    errors = await refusing.errors("POST", "/apps", content=b'{"name": "a", "metadata": {"x": 1e999}}')
     assert errors == {"metadata.x": "invalid"}
 
 
@@ -108,13 +112,15 @@ async def test_the_largest_integers_and_every_character_survive(admin: Api) -> N
     assert (await admin.data("GET", f"/apps/{app['id']}"))["metadata"] == metadata
 
 
+@refusal
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"text"', b"null", b"true"])
-async def test_what_is_json_but_no_object_is_422(admin: Api, body: bytes) -> None:
-    assert await admin.errors("POST", "/apps", content=body) == {"": "wrong_type"}
+async def test_what_is_json_but_no_object_is_422(refusing: Api, body: bytes) -> None:
+    assert await refusing.errors("POST", "/apps", content=body) == {"": "wrong_type"}
 
 
-async def test_a_missing_body_is_422(admin: Api) -> None:
-    assert await admin.errors("POST", "/apps") == {"": "required"}
+@refusal
+async def test_a_missing_body_is_422(refusing: Api) -> None:
+    assert await refusing.errors("POST", "/apps") == {"": "required"}
 
 
 async def test_a_body_of_a_mebibyte_is_read_and_one_byte_more_is_413(admin: Api) -> None:
@@ -126,11 +132,13 @@ async def test_a_body_of_a_mebibyte_is_read_and_one_byte_more_is_413(admin: Api)
     assert problem["code"] == "body_too_large"
 
 
-async def test_no_more_than_twenty_errors_are_listed(admin: Api) -> None:
-    problem = await admin.problem(422, "POST", "/apps", {"name": "a", "metadata": {"x": ["\0"] * 1000}})
+@refusal
+async def test_no_more_than_twenty_errors_are_listed(refusing: Api) -> None:
+    problem = await refusing.problem(422, "POST", "/apps", {"name": "a", "metadata": {"x": ["\0"] * 1000}})
     assert len(problem["errors"]) == 20
 
 
-async def test_the_value_of_a_wrong_field_is_never_repeated(admin: Api) -> None:
+@refusal
+async def test_the_value_of_a_wrong_field_is_never_repeated(refusing: Api) -> None:
     wrong = {"name": "x", "vendor": "openai", "api_endpoint": "https://a.example", "api_key": "sk with-space"}
-    assert "with-space" not in (await admin("POST", "/llms", wrong)).text
+    assert "with-space" not in (await refusing("POST", "/llms", wrong)).text

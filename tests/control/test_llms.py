@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.control.conftest import Api, World
+from tests.control.conftest import Api, World, refusal
 
 from weir_control.store.tables import llms
 
@@ -64,9 +64,10 @@ async def test_a_name_without_letters_needs_a_slug(admin: Api) -> None:
     assert (await admin.llm(name="日本語", slug="nihongo"))["slug"] == "nihongo"
 
 
+@refusal
 @pytest.mark.parametrize("slug", ["", "A", "a b", "a/b", "-a", "a-", "a..b", "ä", "a" * 64, "a\n", "..", 7])
-async def test_a_slug_that_cannot_stand_in_a_url_is_422(admin: Api, slug: Any) -> None:
-    assert list(await admin.errors("POST", "/llms", LLM | {"slug": slug})) == ["slug"]
+async def test_a_slug_that_cannot_stand_in_a_url_is_422(refusing: Api, slug: Any) -> None:
+    assert list(await refusing.errors("POST", "/llms", LLM | {"slug": slug})) == ["slug"]
 
 
 async def test_a_slug_that_is_taken_is_409_and_says_by_whom(admin: Api) -> None:
@@ -78,6 +79,7 @@ async def test_a_slug_that_is_taken_is_409_and_says_by_whom(admin: Api) -> None:
     assert (await admin.data("PATCH", f"/llms/{first['id']}", {"slug": "openai"}))["slug"] == "openai"
 
 
+@refusal
 @pytest.mark.parametrize(
     "endpoint",
     [
@@ -105,8 +107,8 @@ async def test_a_slug_that_is_taken_is_409_and_says_by_whom(admin: Api) -> None:
         7,
     ],
 )
-async def test_an_endpoint_that_is_no_base_url_is_422(admin: Api, endpoint: Any) -> None:
-    assert list(await admin.errors("POST", "/llms", LLM | {"api_endpoint": endpoint})) == ["api_endpoint"]
+async def test_an_endpoint_that_is_no_base_url_is_422(refusing: Api, endpoint: Any) -> None:
+    assert list(await refusing.errors("POST", "/llms", LLM | {"api_endpoint": endpoint})) == ["api_endpoint"]
 
 
 @pytest.mark.parametrize(
@@ -117,27 +119,31 @@ async def test_other_base_urls_are_accepted(admin: Api, endpoint: str) -> None:
     assert (await admin.llm(api_endpoint=endpoint))["api_endpoint"] == endpoint
 
 
-async def test_an_unknown_vendor_is_422_with_the_names_there_are(admin: Api) -> None:
-    problem = await admin.problem(422, "POST", "/llms", LLM | {"vendor": "opnai"})
+@refusal
+async def test_an_unknown_vendor_is_422_with_the_names_there_are(refusing: Api) -> None:
+    problem = await refusing.problem(422, "POST", "/llms", LLM | {"vendor": "opnai"})
     [error] = problem["errors"]
     assert (error["field"], error["code"]) == ("vendor", "unknown_vendor")
     assert "openai, openai_compatible, anthropic" in error["message"]
 
 
+@refusal
 @pytest.mark.parametrize("key", ["", "with space", "line\nbreak", "ümlaut", 7])
-async def test_a_key_that_cannot_stand_in_a_header_is_422(admin: Api, key: Any) -> None:
-    assert list(await admin.errors("POST", "/llms", LLM | {"api_key": key})) == ["api_key"]
+async def test_a_key_that_cannot_stand_in_a_header_is_422(refusing: Api, key: Any) -> None:
+    assert list(await refusing.errors("POST", "/llms", LLM | {"api_key": key})) == ["api_key"]
 
 
+@refusal
 @pytest.mark.parametrize("patterns", [["("], ["a", "["], ["a)|(b"], [""], [7], "gpt", ["a{99999999999}"]])
-async def test_models_that_are_no_regular_expressions_are_422(admin: Api, patterns: Any) -> None:
-    errors = await admin.errors("POST", "/llms", LLM | {"allowed_models": patterns})
+async def test_models_that_are_no_regular_expressions_are_422(refusing: Api, patterns: Any) -> None:
+    errors = await refusing.errors("POST", "/llms", LLM | {"allowed_models": patterns})
     assert all(field.startswith("allowed_models") for field in errors)
 
 
+@refusal
 @pytest.mark.parametrize("patterns", [["(?i)gpt"], ["(?P<a>x)", "(?P<a>y)"]])
-async def test_patterns_that_cannot_stand_in_one_alternation_are_422(admin: Api, patterns: Any) -> None:
-    errors = await admin.errors("POST", "/llms", LLM | {"allowed_models": ["a", *patterns]})
+async def test_patterns_that_cannot_stand_in_one_alternation_are_422(refusing: Api, patterns: Any) -> None:
+    errors = await refusing.errors("POST", "/llms", LLM | {"allowed_models": ["a", *patterns]})
     assert all(field.startswith("allowed_models") for field in errors)
 
 
@@ -147,6 +153,7 @@ async def test_the_default_model_must_be_an_allowed_one(admin: Api) -> None:
     await admin.llm(allowed_models=["gpt-4o.*"], default_model="gpt-4o-mini")
 
 
+@refusal
 @pytest.mark.parametrize(
     ("field", "value", "code"),
     [
@@ -172,8 +179,8 @@ async def test_the_default_model_must_be_an_allowed_one(admin: Api) -> None:
         ("has_api_key", True, "unknown_field"),
     ],
 )
-async def test_a_wrong_field_is_422_by_name(admin: Api, field: str, value: Any, code: str) -> None:
-    assert await admin.errors("POST", "/llms", LLM | {field: value}) == {field: code}
+async def test_a_wrong_field_is_422_by_name(refusing: Api, field: str, value: Any, code: str) -> None:
+    assert await refusing.errors("POST", "/llms", LLM | {field: value}) == {field: code}
 
 
 async def test_patch_changes_what_it_names_and_nothing_else(world: World) -> None:

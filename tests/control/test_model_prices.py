@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.control.conftest import Api, World
+from tests.control.conftest import Api, World, refusal
 
 PRICE = {"vendor": "openai", "model": "gpt-4o*", "input": "2.50", "output": "10"}
 
@@ -25,18 +25,21 @@ async def test_a_price_is_kept_as_it_was_written(world: World) -> None:
     assert (price.model, price.input, price.output, price.reasoning) == ("gpt-4o*", "2.50", "10", None)
 
 
+@refusal
 @pytest.mark.parametrize("amount", ["-1", "1e3", "NaN", "", "1,5", " 1", "1.", "0x1", "1" * 19, 2.5, 0])
-async def test_an_amount_that_is_no_plain_decimal_is_422(admin: Api, amount: Any) -> None:
-    assert list(await admin.errors("POST", "/model-prices", PRICE | {"input": amount})) == ["input"]
+async def test_an_amount_that_is_no_plain_decimal_is_422(refusing: Api, amount: Any) -> None:
+    assert list(await refusing.errors("POST", "/model-prices", PRICE | {"input": amount})) == ["input"]
 
 
-async def test_a_row_without_any_price_is_422(admin: Api) -> None:
-    errors = await admin.errors("POST", "/model-prices", {"vendor": "openai", "model": "gpt-4o"})
+@refusal
+async def test_a_row_without_any_price_is_422(refusing: Api) -> None:
+    errors = await refusing.errors("POST", "/model-prices", {"vendor": "openai", "model": "gpt-4o"})
     assert errors == {"input": "required"}
 
 
-async def test_an_unknown_vendor_is_422(admin: Api) -> None:
-    errors = await admin.errors("POST", "/model-prices", PRICE | {"vendor": "acme"})
+@refusal
+async def test_an_unknown_vendor_is_422(refusing: Api) -> None:
+    errors = await refusing.errors("POST", "/model-prices", PRICE | {"vendor": "acme"})
     assert errors == {"vendor": "unknown_vendor"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.control.conftest import Api
+from tests.control.conftest import Api, refusal
 
 LLM = {"name": "a", "vendor": "openai", "api_endpoint": "https://a.example"}
 APP = {"name": "a"}
@@ -70,11 +70,12 @@ def given(valid: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
     return valid | {outer: {inner: value} if inner else value}
 
 
+@refusal
 @pytest.mark.parametrize(("path", "valid", "field", "value"), REFUSED)
 async def test_a_value_whose_behaviour_comes_later_is_refused_by_name(
-    admin: Api, path: str, valid: dict[str, Any], field: str, value: Any
+    refusing: Api, path: str, valid: dict[str, Any], field: str, value: Any
 ) -> None:
-    problem = await admin.problem(422, "POST", path, given(valid, field, value))
+    problem = await refusing.problem(422, "POST", path, given(valid, field, value))
     assert problem["code"] == "not_supported_yet"
     assert [(error["field"], error["code"]) for error in problem["errors"]] == [(field, "not_supported_yet")]
 
@@ -120,12 +121,14 @@ async def test_a_change_cannot_bring_it_in_either(admin: Api) -> None:
         assert errors == {"retries": "not_supported_yet"}
 
 
-async def test_a_checksum_that_is_none_is_just_wrong(admin: Api) -> None:
-    assert await admin.errors("POST", "/plugins", PLUGIN | {"checksum": "abc"}) == {"checksum": "invalid"}
+@refusal
+async def test_a_checksum_that_is_none_is_just_wrong(refusing: Api) -> None:
+    assert await refusing.errors("POST", "/plugins", PLUGIN | {"checksum": "abc"}) == {"checksum": "invalid"}
 
 
-async def test_beside_another_error_the_problem_is_invalid_input(admin: Api) -> None:
-    problem = await admin.problem(422, "POST", "/apps", {"nam": "a", "rate_limit_rpm": 1})
+@refusal
+async def test_beside_another_error_the_problem_is_invalid_input(refusing: Api) -> None:
+    problem = await refusing.problem(422, "POST", "/apps", {"nam": "a", "rate_limit_rpm": 1})
     assert problem["code"] == "invalid_input"
     assert {error["field"]: error["code"] for error in problem["errors"]} == {
         "name": "required",

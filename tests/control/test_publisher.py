@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 from sqlalchemy import func, select
-from tests.control.conftest import World
+from tests.control.conftest import World, open_engine
 
-from weir_collectors.database import create_engine
 from weir_control.publisher import Publisher
 from weir_control.store.store import Store
 from weir_control.store.tables import config_outbox
@@ -39,7 +38,7 @@ class FlakyFeed(FileConfigFeed):
 
 @pytest.fixture
 async def store(database_url: str, keyring: KeyRing) -> AsyncIterator[Store]:
-    store = Store(create_engine(database_url), keyring, SystemClock())
+    store = Store(open_engine(database_url), keyring, SystemClock())
     yield store
     await store.engine.dispose()
 
@@ -133,7 +132,7 @@ async def test_a_change_by_another_process_is_found(
     publisher = Publisher(store, feed)
     await publisher.start()
     await publisher.wait_for(0)
-    elsewhere = Store(create_engine(database_url), keyring, SystemClock())
+    elsewhere = Store(open_engine(database_url), keyring, SystemClock())
     revision = await change(elsewhere)
     async with asyncio.timeout(20):
         await publisher.wait_for(revision)

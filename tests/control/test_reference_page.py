@@ -11,9 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 import structlog
-from tests.control.conftest import ADMIN_TOKEN, Api
+from tests.control.conftest import ADMIN_TOKEN, Api, open_engine
 
-from weir_collectors.database import create_engine
 from weir_control.service import ControlService
 from weir_control.store.store import Store
 from weir_control.store.tokens import ensure_admin_token
@@ -68,7 +67,7 @@ async def admin(
 ) -> AsyncIterator[Api]:
     (tmp_path / "control_test_plugin.py").write_text(MY_PLUGIN)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    store = Store(create_engine(database_url), keyring, SystemClock())
+    store = Store(open_engine(database_url), keyring, SystemClock())
     await ensure_admin_token(store, ADMIN_TOKEN)
     feed = FileConfigFeed(tmp_path / "config", keyring, structlog.get_logger())
     service = ControlService(store, feed, partial(probe, plugin_modules=None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import delete
-from tests.control.conftest import ADMIN_TOKEN, Api, World
+from tests.control.conftest import ADMIN_TOKEN, Api, World, refusal
 
 from weir_control.store.tables import tokens
 from weir_control.store.tokens import ensure_admin_token
@@ -37,8 +37,9 @@ async def test_the_token_of_the_settings_is_changed_there(admin: Api) -> None:
     assert "WEIR_ADMIN_TOKEN" in problem["detail"]
 
 
-async def test_an_unknown_role_is_422(admin: Api) -> None:
-    assert await admin.errors("POST", "/tokens", {"name": "a", "role": "root"}) == {"role": "invalid"}
+@refusal
+async def test_an_unknown_role_is_422(refusing: Api) -> None:
+    assert await refusing.errors("POST", "/tokens", {"name": "a", "role": "root"}) == {"role": "invalid"}
 
 
 async def test_the_first_start_makes_a_token_and_later_ones_do_not(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -112,7 +113,19 @@ async def _http_exception(request: Request, error: Exception) -> ProblemResponse
         404: f"There is nothing at {request.url.path}; GET /openapi.json lists every path.",
         405: f"{request.method} is not possible at {request.url.path}.",
     }
-    return ProblemResponse(_StatusError(error.status_code, details.get(error.status_code)), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed_methods(request) or headers.get("Allow", "")
+    return ProblemResponse(_StatusError(error.status_code, details.get(error.status_code)), headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """Every method of a path (RFC 9110, 15.5.6); the router itself knows those of one route only."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    for template, methods in paths.items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), request.url.path):
+            return ", ".join(method.upper() for method in methods)
+    return ""
 
 
 async def _integrity_error(_request: Request, _error: Exception) -> ProblemResponse:
