@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ class _Segment(NamedTuple):
 
 
 class Retention:
-    """Deletes segments of directories whose lock the caller holds.
+    """Deletes segments of directories whose lock the caller holds. Any thread.
 
     Args:
         root: The data directory.
@@ -38,9 +39,28 @@ class Retention:
         self._settings = settings
         self._clock = clock
         self._logger = logger
+        self._deleting = threading.Lock()
 
     def apply(self, directory: Path) -> int:
         """Delete what every known group has consumed and is too old or too much; return how many. Blocks."""
+        with self._deleting:
+            return self._apply(directory)
+
+    def make_room(self, directory: Path) -> bool:
+        """Delete the oldest segment that the required groups have passed, when the spool is full. Blocks.
+
+        Groups that are not required cannot make it refuse requests; they lose their place in that segment.
+        """
+        needed = self._settings.required_groups or self._everyone()
+        with self._deleting:
+            return self._delete(directory, self._consumed(directory, needed)[:1], "spool full") > 0
+
+    def is_spent(self, directory: Path) -> bool:
+        """Whether a directory has been empty for so long that it may go."""
+        age_s = self._clock.wall_us() / 1_000_000 - directory.stat().st_mtime
+        return age_s > self._settings.retention_s and not segment_bases(directory)
+
+    def _apply(self, directory: Path) -> int:
         consumed = self._consumed(directory, self._everyone())
         surplus = sum(segment.size for segment in consumed) - self._settings.retention_bytes
         doomed = []
@@ -50,19 +70,6 @@ class Retention:
             doomed.append(segment)
             surplus -= segment.size
         return self._delete(directory, doomed, "retention")
-
-    def make_room(self, directory: Path) -> bool:
-        """Delete the oldest segment that the required groups have passed, when the spool is full. Blocks.
-
-        Groups that are not required cannot make it refuse requests; they lose their place in that segment.
-        """
-        needed = self._settings.required_groups or self._everyone()
-        return self._delete(directory, self._consumed(directory, needed)[:1], "spool full") > 0
-
-    def is_spent(self, directory: Path) -> bool:
-        """Whether a directory has been empty for so long that it may go."""
-        age_s = self._clock.wall_us() / 1_000_000 - directory.stat().st_mtime
-        return age_s > self._settings.retention_s and not segment_bases(directory)
 
     def _everyone(self) -> Sequence[str]:
         return sorted({*known_groups(self._root), *self._settings.required_groups})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -79,7 +80,9 @@ class SegmentFiles:
         total = 0
         for entry in os.scandir(self.directory):
             if entry.name.endswith((".seg", _SPARE_SUFFIX)):
-                total += entry.stat().st_size
+                # A spare may become a segment under our eyes; it is counted under one name or the other.
+                with contextlib.suppress(FileNotFoundError):
+                    total += entry.stat().st_size
         return total
 
     def allocate(self) -> None:
