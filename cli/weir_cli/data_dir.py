@@ -20,6 +20,7 @@ _MAX_SOCKET_PATH: Final = 103
 _LONGEST_SOCKET_NAME: Final = len("internal.sock")
 _LEFTOVERS_WAIT_S: Final = 3.0
 _POLL_S: Final = 0.05
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,12 @@ class DataDir:
 
     @property
     def metrics(self) -> Path:
+        """The processes' mapped counters; in memory where there is such a file system.
+
+        A mapped file on a full disk would kill the process that counts with SIGBUS.
+        """
+        if os.access(_SHARED_MEMORY, os.W_OK | os.X_OK):
+            return _SHARED_MEMORY / self._private_name
         return self.run / "metrics"
 
     @property
@@ -69,8 +76,13 @@ class DataDir:
         """``run/``, or a private temporary directory where that is too long for a unix socket."""
         if len(os.fsencode(self.run)) + 1 + _LONGEST_SOCKET_NAME <= _MAX_SOCKET_PATH:
             return self.run
+        return Path(tempfile.gettempdir()) / self._private_name
+
+    @property
+    def _private_name(self) -> str:
+        """For what cannot lie in the data directory: one name for each user and directory."""
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"weir-{os.getuid()}-{digest}"
+        return f"weir-{os.getuid()}-{digest}"
 
     @property
     def control_socket(self) -> Path:
@@ -102,19 +114,25 @@ class DataDir:
         """Empty what belongs to one run only. To be called under the lock.
 
         Raises:
-            DataDirError: The directory for control's socket belongs to somebody else.
+            DataDirError: A directory for sockets or counters belongs to somebody else.
         """
         shutil.rmtree(self.run, ignore_errors=True)
+        shutil.rmtree(self.metrics, ignore_errors=True)
         self.run.mkdir(mode=0o700)
-        self.metrics.mkdir(mode=0o700)
-        sockets = self.control_socket.parent
-        sockets.mkdir(mode=0o700, exist_ok=True)
-        status = sockets.lstat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise DataDirError(
-                f"{sockets} is not private to this user; remove it or use a shorter --data-dir"
-            )
+        for directory in (self.metrics, self.sockets):
+            _make_private(directory)
         self.control_socket.unlink(missing_ok=True)
+
+    def forget_run(self) -> None:
+        """Remove what would take up memory after the run."""
+        shutil.rmtree(self.metrics, ignore_errors=True)
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    status = directory.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise DataDirError(f"{directory} is not private to this user; remove it or use another --data-dir")
 
 
 class DataDirLock:

@@ -98,6 +98,7 @@ async def _supervise(
     listeners.close()
     greeting.cancel()
     failures = await supervising
+    household.data_dir.forget_run()
     for failure in failures:
         logger.error("not stopped cleanly", reason=failure)
     with suppress(asyncio.CancelledError):

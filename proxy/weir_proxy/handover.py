@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx2
 
 from weir_proxy.asgi import Receive, Scope, Send
@@ -28,15 +26,6 @@ class Handover:
     async def close(self) -> None:
         """Close the line."""
         await self._client.aclose()
-
-    async def report(self, status: dict[str, Any]) -> None:
-        """Tell control what this worker has applied.
-
-        Raises:
-            httpx2.HTTPError: Control is away; the next report says it again.
-        """
-        answer = await self._client.post("/internal/status", json=status)
-        answer.raise_for_status()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on and its answer back."""

@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import httpx2
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry
 
 from weir_core.clock import Clock
+from weir_core.errors import WeirError
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_proxy.app import ProxyApp
@@ -33,7 +35,6 @@ from weir_streams.config_feed import ConfigFeed
 from weir_streams.spool import Spool
 
 _log = structlog.get_logger("weir.proxy")
-_REPORT_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,33 +79,57 @@ class ProxyWorker:
         self._clock = clock
         self._registry = registry
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._gateway = self._open_gateway()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The revision in force."""
+        return self._gateway.configuration.snapshot
 
     def stop(self) -> None:
         """Begin to stop: no new connections, calls in flight finish within the grace."""
         self._stop.set()
 
+    def hurry(self) -> None:
+        """Stop without waiting for calls in flight; they are recovered at the next start."""
+        self._hurry.set()
+
+    def status(self) -> dict[str, Any]:
+        """What this worker has applied and how its plugins are, for control; refreshes its gauges, too."""
+        self._gateway.metrics.in_flight(self._gateway.spool.in_flight)
+        return {
+            "worker": self._options.worker,
+            "role": "proxy",
+            "pid": os.getpid(),
+            "edge_id": self._options.edge_id,
+            "namespace": self._options.edge_namespace,
+            "revision": self.snapshot.revision,
+            "plugins": {
+                str(plugin_id): {"state": state.state, "reason": state.reason}
+                for plugin_id, state in self._host.states().items()
+            },
+        }
+
     async def run(self, listener: socket.socket) -> None:
         """Serve ``listener`` until ``stop`` is called and every call has been recorded."""
-        gateway = self._open_gateway()
         handover = Handover(self._options.control_socket)
-        server = _Server(self._uvicorn_config(self._app(gateway, handover)))
-        followers = [
-            asyncio.create_task(self._follow_configuration(gateway)),
-            asyncio.create_task(self._report_status(gateway, handover)),
-        ]
+        server = _Server(self._uvicorn_config(self._app(handover)))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        stopping = asyncio.create_task(self._stop.wait())
+        helpers = [
+            asyncio.create_task(self._follow_configuration()),
+            asyncio.create_task(_pass_on(self._stop, server, "should_exit")),
+            asyncio.create_task(_pass_on(self._hurry, server, "force_exit")),
+        ]
         _spare_the_collector()
         try:
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            server.should_exit = True
             await serving
         finally:
-            for task in (*followers, stopping):
+            for task in helpers:
                 task.cancel()
-            await asyncio.gather(*followers, stopping, return_exceptions=True)
+            await asyncio.gather(*helpers, return_exceptions=True)
             await handover.close()
-            await gateway.upstream.close()
+            await self._gateway.upstream.close()
 
     def _open_gateway(self) -> Gateway:
         options, metrics = self._options, Metrics(self._registry)
@@ -129,14 +154,14 @@ class ProxyWorker:
             capture_limit=options.capture_bytes,
         )
 
-    def _app(self, gateway: Gateway, handover: Handover) -> ProxyApp:
+    def _app(self, handover: Handover) -> ProxyApp:
         endpoints: dict[str, Endpoint] = {
             "/health": health,
-            "/ready": Readiness(gateway, self._host, self._stop.is_set),
+            "/ready": Readiness(self._gateway, self._host, self._stop.is_set),
         }
         if self._options.expose_metrics:
             endpoints["/metrics"] = MetricsEndpoint(self._registry)
-        return ProxyApp(gateway, handover, endpoints)
+        return ProxyApp(self._gateway, handover, endpoints)
 
     def _uvicorn_config(self, app: ProxyApp) -> uvicorn.Config:
         return uvicorn.Config(
@@ -154,36 +179,29 @@ class ProxyWorker:
             timeout_graceful_shutdown=int(self._options.shutdown_grace_s),
         )
 
-    async def _follow_configuration(self, gateway: Gateway) -> None:
+    async def _follow_configuration(self) -> None:
         """Apply each newer revision: plugins first, for a moment, then one swap of the reference."""
+        gateway = self._gateway
+        seen = gateway.configuration.snapshot.revision
         await self._host.apply(gateway.configuration.snapshot)
         while True:
-            snapshot = await self._feed.wait_newer(
-                gateway.configuration.snapshot.revision, self._options.edge_namespace
-            )
+            snapshot = await self._feed.wait_newer(seen, self._options.edge_namespace)
+            seen = snapshot.revision
+            try:
+                configuration = Configuration(snapshot, gateway.configuration)
+            except (WeirError, re.error) as error:
+                _log.error(
+                    "a configuration was refused, the last one goes on", revision=seen, error=str(error)
+                )
+                continue
             await self._host.apply(snapshot)
-            gateway.configuration = Configuration(snapshot, gateway.configuration)
-            _log.info("configuration applied", revision=snapshot.revision)
+            gateway.configuration = configuration
+            _log.info("configuration applied", revision=seen)
 
-    async def _report_status(self, gateway: Gateway, handover: Handover) -> None:
-        """Tell control each second what is applied and how the plugins are."""
-        while True:
-            status = {
-                "worker": self._options.worker,
-                "role": "proxy",
-                "pid": os.getpid(),
-                "edge_id": self._options.edge_id,
-                "namespace": self._options.edge_namespace,
-                "revision": gateway.configuration.snapshot.revision,
-                "plugins": {
-                    str(plugin_id): {"state": state.state, "reason": state.reason}
-                    for plugin_id, state in self._host.states().items()
-                },
-            }
-            gateway.metrics.in_flight(gateway.spool.in_flight)
-            with contextlib.suppress(httpx2.HTTPError):
-                await handover.report(status)
-            await asyncio.sleep(_REPORT_INTERVAL_S)
+
+async def _pass_on(event: asyncio.Event, server: uvicorn.Server, flag: str) -> None:
+    await event.wait()
+    setattr(server, flag, True)
 
 
 def _spare_the_collector() -> None:

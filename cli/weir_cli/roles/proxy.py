@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
+from weir_cli.roles.reporting import report_forever
 from weir_collectors.kinds import DECIDING_GROUPS
 from weir_core.settings import Settings
-from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_proxy.server import ProxyOptions, ProxyWorker
 from weir_streams.config_feed import FileConfigFeed
@@ -40,7 +40,7 @@ async def run(context: RoleContext) -> None:
         host = PluginHost(
             runtime="gateway",
             hook_types=_HOOK_TYPES,
-            gateway_reads=lambda: feed.current(settings.edge_namespace) or Snapshot(0),
+            gateway_reads=lambda: worker.snapshot,
             plugin_modules=settings.plugin_modules,
             edge_id=settings.edge_id,
             edge_namespace=settings.edge_namespace,
@@ -56,8 +56,11 @@ async def run(context: RoleContext) -> None:
             clock=context.clock,
             registry=CollectorRegistry(),
         )
-        stopping = asyncio.create_task(_stop_on_request(context, worker))
-        opened.callback(stopping.cancel)
+        for task in (
+            asyncio.create_task(_stop_on_request(context, worker)),
+            asyncio.create_task(report_forever(context.data_dir.internal_socket, worker.status)),
+        ):
+            opened.callback(task.cancel)
         await worker.run(listener)
 
 
@@ -96,3 +99,5 @@ def _options(context: RoleContext, *, with_metrics: bool) -> ProxyOptions:
 async def _stop_on_request(context: RoleContext, worker: ProxyWorker) -> None:
     await context.stop.stopping.wait()
     worker.stop()
+    await context.stop.hurried.wait()
+    worker.hurry()
