@@ -8,11 +8,12 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from weir_control.api.auth import API_PREFIX, Authentication, Principal
-from weir_control.api.deps import ControlDeps
+from weir_control.api.auth import Authentication
 from weir_control.api.json_body import JsonBodies
 from weir_control.api.openapi import install_openapi
 from weir_control.api.problems import install_problem_handlers
+from weir_control.deps import ControlDeps
+from weir_control.principal import API_PREFIX, Principal
 from weir_control.resources import (
     apps,
     attachments,
@@ -56,7 +57,7 @@ _TAGS: Final = [
 _RESOURCES: Final = (llms, attachments, apps, credentials, plugins, model_prices, records, proxies, tokens)
 
 
-def create_app(deps: ControlDeps, version: str = "0.1.0") -> FastAPI:
+def create_app(deps: ControlDeps, version: str) -> FastAPI:
     """Make the application. It starts nothing and owns nothing of ``deps``."""
     app = FastAPI(
         title="Weir management API",

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from weir_collectors.backoff import Backoff
 from weir_control.store.snapshots import read_snapshot
 from weir_control.store.store import Store, newest_revision
 from weir_streams.config_feed import ConfigFeed
@@ -18,8 +19,7 @@ _log = structlog.get_logger("weir.control")
 _COALESCE_S: Final = 0.02
 # Other processes write to the same database (the command line does); their changes are found by looking.
 _LOOK_EVERY_S: Final = 1.0
-_FIRST_RETRY_S: Final = 0.1
-_LONGEST_RETRY_S: Final = 5.0
+_BACKOFF: Final = Backoff(first_s=0.1, longest_s=5.0)
 
 
 class Publisher:
@@ -70,7 +70,7 @@ class Publisher:
                 failures += 1
                 self.failure = f"{type(error).__name__}: {error}"
                 _log.error("the configuration could not be published", error=self.failure, tries=failures)
-                await self._sleep(min(_FIRST_RETRY_S * 2 ** (failures - 1), _LONGEST_RETRY_S))
+                await self._sleep(_BACKOFF.after(failures))
                 continue
             await self._wait_for_change()
 

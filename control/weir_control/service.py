@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.applications import Starlette
 
-from weir_control.api.deps import ControlDeps
 from weir_control.app import create_app
+from weir_control.deps import ControlDeps
 from weir_control.internal import create_internal_app
 from weir_control.plugins.changes import PluginChanges
 from weir_control.plugins.probing import Prober, Probing
@@ -26,7 +26,7 @@ class ControlService:
         version: What the API's documentation says it is.
     """
 
-    def __init__(self, store: Store, feed: ConfigFeed, prober: Prober, version: str = "0.1.0") -> None:
+    def __init__(self, store: Store, feed: ConfigFeed, prober: Prober, version: str) -> None:
         self.workers = Workers(store.clock)
         self.publisher = Publisher(store, feed)
         deps = ControlDeps(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from weir_core.clock import Clock
+from weir_host.instance import State
 
 STALE_AFTER_S: Final = 10.0
 """Workers report every second; one that was silent for this long is stale."""
 
 _FORGOTTEN_AFTER_S: Final = 3600.0
 _MAX_WORKERS: Final = 4096
-
-State = Literal["starting", "ready", "degraded", "failed", "stopped"]
 
 
 class PluginReport(msgspec.Struct, frozen=True):

@@ -185,7 +185,7 @@ async def running_world(directory: Path, database: Path, keyring: KeyRing) -> As
     await ensure_admin_token(store, ADMIN_TOKEN)
     feed = FileConfigFeed(directory / "config", keyring, structlog.get_logger())
     prober = PlayedProber()
-    service = ControlService(store, feed, prober)
+    service = ControlService(store, feed, prober, "test")
     await service.start()
     transport = httpx2.ASGITransport(service.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://weir") as client:

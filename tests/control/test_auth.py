@@ -52,6 +52,7 @@ async def test_the_scheme_is_read_in_any_case(world: World) -> None:
 
 
 async def test_documentation_and_health_need_no_token(world: World) -> None:
+    await world.published()
     for path in ("/openapi.json", "/docs", "/health", "/ready"):
         assert (await world.client.get(path)).status_code == 200
 

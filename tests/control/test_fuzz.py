@@ -57,7 +57,7 @@ class Server(threading.Thread):
         store = Store(open_engine(self._database_url), self._keyring, SystemClock())
         await ensure_admin_token(store, ADMIN_TOKEN)
         feed = FileConfigFeed(self._directory, self._keyring, structlog.get_logger())
-        service = ControlService(store, feed, PlayedProber())
+        service = ControlService(store, feed, PlayedProber(), "test")
         await service.start()
         self.server = uvicorn.Server(uvicorn.Config(service.app, log_level="error", lifespan="off"))
         await self.server.serve(sockets=[self.listener])

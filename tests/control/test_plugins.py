@@ -186,6 +186,17 @@ async def test_a_change_with_which_it_cannot_start_is_422_and_nothing_is_stored(
     assert (await world.published()).revision == revision
 
 
+async def test_a_change_that_python_cannot_see_is_tried_all_the_same(world: World) -> None:
+    await world.admin.plugin(config={"a": 1})
+    world.prober.results[COMMAND] = BROKEN
+    await world.admin.problem(422, "PATCH", "/plugins/1", {"config": {"a": True}})
+
+
+async def test_a_null_hook_type_in_a_patch_changes_nothing(admin: Api) -> None:
+    await admin.plugin(hook_types=["auth"])
+    assert (await admin.data("PATCH", "/plugins/1", {"hook_type": None}))["hook_types"] == ["auth"]
+
+
 async def test_what_has_nothing_to_do_with_the_start_can_be_changed_on_a_broken_plugin(world: World) -> None:
     world.prober.results[COMMAND] = BROKEN
     await world.admin.plugin(hook_type="auth")

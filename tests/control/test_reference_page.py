@@ -70,7 +70,7 @@ async def admin(
     store = Store(open_engine(database_url), keyring, SystemClock())
     await ensure_admin_token(store, ADMIN_TOKEN)
     feed = FileConfigFeed(tmp_path / "config", keyring, structlog.get_logger())
-    service = ControlService(store, feed, partial(probe, plugin_modules=None))
+    service = ControlService(store, feed, partial(probe, plugin_modules=None), "test")
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(service.app), base_url="http://weir"
     ) as client:

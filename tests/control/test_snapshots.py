@@ -78,9 +78,16 @@ async def test_a_secret_opens_only_in_its_own_row(world: World) -> None:
     assert set((await read_snapshot(world.store)).llms_by_slug) == {"a"}
 
 
-async def test_a_config_that_cannot_be_opened_is_503_not_a_stack_trace(world: World) -> None:
-    await world.admin.plugin()
+async def test_a_plugin_whose_config_cannot_be_opened_is_shown_failed_until_it_is_replaced(
+    world: World,
+) -> None:
+    await world.admin.plugin(config={"key": 1})
     async with world.store.engine.begin() as connection:
         await connection.exec_driver_sql("UPDATE plugins SET config_sealed = x'00'")
-    problem = await world.admin.problem(503, "GET", "/plugins/1")
+    [shown] = await world.admin.data("GET", "/plugins")
+    assert (shown["config"], shown["state"]) == (None, "failed")
+    assert "WEIR_ENCRYPTION_KEYS" in shown["reason"]
+    problem = await world.admin.problem(503, "PATCH", "/plugins/1", {"config": {"key": 2}})
     assert "WEIR_ENCRYPTION_KEYS" in problem["detail"]
+    wanted = {"name": "Enricher", "command": "python://acme:Enricher", "config": {"key": 2}}
+    assert (await world.admin.data("PUT", "/plugins/1", wanted))["config"] == {"key": 2}

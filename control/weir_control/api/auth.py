@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weir_control.api.problems import ProblemResponse
-from weir_control.errors import ForbiddenError, UnauthorizedError
+from weir_control.errors import ControlError, ForbiddenError, UnauthorizedError
+from weir_control.principal import Principal
 
-API_PREFIX: Final = "/api/v1"
 _OPEN_PATHS: Final = frozenset(("/health", "/ready", "/openapi.json", "/docs"))
-_READS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="weir"'}
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The token a request came with."""
-
-    token_id: int
-    name: str
-    role: str
-
-    @property
-    def sees_bodies(self) -> bool:
-        """Whether records show this caller what was asked and answered."""
-        return self.role == "admin"
-
-    @property
-    def sees_unmarked_config(self) -> bool:
-        """Whether plugin configuration is shown that no schema divides into secret and harmless."""
-        return self.role == "admin"
-
-    def refusal(self, method: str, path: str) -> str | None:
-        """Why the role does not allow the request; None when it does."""
-        if self.role == "admin":
-            return None
-        if path.startswith(f"{API_PREFIX}/tokens"):
-            return f"The role {self.role} may not see or change tokens."
-        if method not in _READS:
-            return f"The role {self.role} may read only."
-        return None
 
 
 FindPrincipal = Callable[[str], Awaitable[Principal | None]]
@@ -60,16 +29,20 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _OPEN_PATHS:
             try:
-                principal = await self._principal(scope)
-            except UnauthorizedError as error:
-                await ProblemResponse(error, _CHALLENGE)(scope, receive, send)
-                return
-            refusal = principal.refusal(scope["method"], scope["path"])
-            if refusal is not None:
-                await ProblemResponse(ForbiddenError(refusal))(scope, receive, send)
+                principal = await self._admit(scope)
+            except ControlError as error:
+                challenge = _CHALLENGE if isinstance(error, UnauthorizedError) else None
+                await ProblemResponse(error, challenge)(scope, receive, send)
                 return
             scope = {**scope, "weir.principal": principal}
         await self._app(scope, receive, send)
+
+    async def _admit(self, scope: Scope) -> Principal:
+        principal = await self._principal(scope)
+        refusal = principal.refusal(scope["method"], scope["path"])
+        if refusal is not None:
+            raise ForbiddenError(refusal)
+        return principal
 
     async def _principal(self, scope: Scope) -> Principal:
         secret = _bearer(scope)

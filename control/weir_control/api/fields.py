@@ -11,13 +11,12 @@ from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from weir_control.store.slugs import MAX_SLUG, SLUG_PATTERN
 from weir_core.clock import parse_rfc3339, rfc3339
 from weir_core.errors import UnknownVendorError
 from weir_core.vendors import VENDORS, get_vendor
 
 MAX_ID: Final = 2**32 - 1
-SLUG_PATTERN: Final = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
-_MAX_SLUG: Final = 63
 _MAX_PATTERNS: Final = 100
 _PRINTABLE_ASCII: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
@@ -29,9 +28,14 @@ class InputModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Validator of a text that stands in a list, a log line or a header."""
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text):
         raise ValueError("must not contain control characters or line breaks")
+    return text
+
+
+def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     return text
@@ -112,12 +116,13 @@ PathId = Annotated[int, Path(ge=1, le=MAX_ID, description="The object's id.", ex
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200),
-    AfterValidator(_one_line),
+    AfterValidator(one_line),
+    AfterValidator(_not_blank),
     Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"}),
 ]
 Slug = Annotated[
     str,
-    StringConstraints(max_length=_MAX_SLUG, pattern=SLUG_PATTERN),
+    StringConstraints(max_length=MAX_SLUG, pattern=SLUG_PATTERN),
     Field(
         description="Stands in URLs: lower-case letters, digits and single `.`, `_` or `-` between them. "
         "Made from the name when it is left out; a PUT without it keeps it."
@@ -168,9 +173,3 @@ Moment = Annotated[
     ),
     AfterValidator(_moment),
 ]
-
-
-def slug_from(name: str) -> str | None:
-    """Make a slug of a name, None when nothing in it can stand in one."""
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return "-".join(re.findall(r"[a-z0-9]+", ascii_name))[:_MAX_SLUG].strip("-") or None

@@ -12,13 +12,11 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from weir_control.api.validation import field_errors
 from weir_control.errors import (
-    ConflictError,
     ControlError,
     InvalidFieldsError,
     StoreUnavailableError,
@@ -82,8 +80,6 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(WeirError, _weir_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(IntegrityError, _integrity_error)
-    app.add_exception_handler(OperationalError, _operational_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -128,20 +124,6 @@ def _allowed_methods(request: Request) -> str:
     return ""
 
 
-async def _integrity_error(_request: Request, _error: Exception) -> ProblemResponse:
-    # Routes check their rules first; this is what remains when another writer came in between.
-    return ProblemResponse(
-        ConflictError("The change clashes with one made at the same time; read again and repeat it.")
-    )
-
-
-async def _operational_error(_request: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, OperationalError)
-    # Without the statement's parameters, which are other people's data.
-    _log.error("the database did not answer", error=str(error.orig))
-    return ProblemResponse(StoreUnavailableError("The database does not answer now; try again shortly."))
-
-
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
     # As text, because a log that renders exceptions with their local variables would show secrets.
     shown = "".join(traceback.format_exception(error))
@@ -160,11 +142,3 @@ class _StatusError(ControlError):
         self.status = status
         self.title = phrase
         self.code = phrase.lower().replace(" ", "_")
-
-
-def problem_example(status: int) -> dict[str, Any]:
-    """The OpenAPI response object for an error of this status."""
-    return {
-        "description": HTTPStatus(status).phrase,
-        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import RowMapping
 
 from weir_control.errors import ConflictError
 from weir_control.plugins.models import PluginInput
 from weir_control.plugins.probing import Finding, Probing, refuse_failed
-from weir_control.resources.attachment_rules import check_namespaces
-from weir_control.resources.slugs import choose_slug
+from weir_control.store.attachment_rules import check_namespaces
 from weir_control.store.rows import PLUGIN, add, fetch, put
 from weir_control.store.sealing import open_config, set_config
+from weir_control.store.slugs import choose_slug
 from weir_control.store.store import Store
+from weir_core.errors import SecretError
 from weir_core.objects import CollectorOptions, Plugin
 
 COLUMNS: Final = (
@@ -69,7 +72,11 @@ class PluginChanges:
         return Written(row, change.revision)
 
     def document(self, row: RowMapping) -> dict[str, Any]:
-        """The plugin as an admin would write it; holds its secrets."""
+        """The plugin as an admin would write it; holds its secrets.
+
+        Raises:
+            SecretError: No key at hand opens its configuration; only a PUT can replace it.
+        """
         config = open_config(self._store.keyring, row["id"], row["config_sealed"])
         named = {name: row[name] for name in COLUMNS}
         return named | {"slug": row["slug"], "hook_types": row["hook_types"], "config": config}
@@ -103,10 +110,13 @@ class PluginChanges:
         return await self._write(current, {"generation": current["generation"] + 1}, finding)
 
     def _must_start_anew(self, current: RowMapping, body: PluginInput) -> bool:
-        before = self.document(current)
+        try:
+            before = self.document(current)
+        except SecretError:
+            return True
         after = body.model_dump() | {"hook_types": body.named_hook_types()}
         switched_on = body.is_active and not current["is_active"]
-        return switched_on or any(before[name] != after[name] for name in _DECIDE_THE_START)
+        return switched_on or _what_starts(before) != _what_starts(after)
 
     async def _write(
         self,
@@ -135,6 +145,11 @@ def _values(body: PluginInput) -> dict[str, Any]:
     values = body.model_dump(include=set(COLUMNS))
     values["collector"]["observer"] = False
     return values | {"hook_types": body.named_hook_types()}
+
+
+def _what_starts(document: Mapping[str, Any]) -> bytes:
+    # As JSON, because to Python 1, 1.0 and True are one value, and to a schema they are not.
+    return msgspec.json.encode([document[name] for name in _DECIDE_THE_START], order="deterministic")
 
 
 def _candidate(body: PluginInput, plugin_id: int, slug: str) -> Plugin:

@@ -8,11 +8,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from weir_control.api import not_supported as later
+from weir_control.api.answers import Stored
 from weir_control.api.fields import Description, InputModel, Name, Namespace, Slug, all_different
-from weir_control.resources.answers import Stored
 from weir_core.objects import HookType
 from weir_host.commands import parse_command
 from weir_host.errors import InvalidCommandError
+from weir_host.instance import State
 
 _SCOPE_PATTERN: Final = r"^[a-z0-9_-]+(?:[.:][a-z0-9_*-]+)*$"
 
@@ -125,7 +126,7 @@ class Plugin(Stored):
     description: str
     command: str = Field(examples=["python://acme_plugins.enricher:RequestEnricher"])
     checksum: str | None
-    config: dict[str, Any]
+    config: dict[str, Any] | None = Field(description="Null when no encryption key at hand opens it.")
     hook_type: str | None = Field(description="The first of hook_types.", examples=["pre_auth"])
     hook_types: list[str] = Field(examples=[["pre_auth"]])
     collector: Collector
@@ -134,9 +135,7 @@ class Plugin(Stored):
     runtime: str
     required_for_ready: bool
     namespace: str
-    state: Literal["starting", "ready", "degraded", "failed", "stopped"] = Field(
-        description="What is observed, as opposed to `is_active`."
-    )
+    state: State = Field(description="What is observed, as opposed to `is_active`.")
     reason: str = Field(description="Why, where the state is not `ready`.")
 
 

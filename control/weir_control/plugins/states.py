@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weir_control.workers import PluginReport, State, Workers
+from weir_control.workers import PluginReport, Workers
+from weir_host.instance import State
 
 
 def observed_state(plugin: Mapping[Any, Any], workers: Workers) -> PluginReport:

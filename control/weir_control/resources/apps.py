@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from sqlalchemy import RowMapping, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.api import not_supported as later
-from weir_control.api.auth import API_PREFIX
-from weir_control.api.deps import Control, no_content, stamp
+from weir_control.api.answers import Stored, answer
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
-from weir_control.api.fields import Description, Ids, InputModel, Metadata, Name, Namespace, PathId
+from weir_control.api.fields import Description, Ids, InputModel, Metadata, Name, Namespace, PathId, one_line
 from weir_control.api.merge_patch import PatchBody, patched
 from weir_control.api.validation import validate
+from weir_control.deps import Control, no_content, stamp
 from weir_control.errors import FieldError, InvalidFieldsError
-from weir_control.resources.answers import Stored, answer
-from weir_control.resources.attachment_rules import refuse_default_app
+from weir_control.principal import API_PREFIX
+from weir_control.store.attachment_rules import refuse_default_app
 from weir_control.store.rows import APP, LLM, add, fetch, fetch_page, missing_ids, put, remove
 from weir_control.store.store import Change
 from weir_control.store.tables import app_llms
@@ -27,7 +27,7 @@ from weir_control.store.tables import app_llms
 router = APIRouter(prefix="/apps", tags=["apps"])
 
 Email = Annotated[str, StringConstraints(max_length=320, pattern=r"^(?:[^@\s]+@[^@\s]+)?$")]
-UserId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+UserId = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(one_line)]
 
 
 class AppInput(InputModel):

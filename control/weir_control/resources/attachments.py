@@ -11,12 +11,12 @@ from sqlalchemy import RowMapping, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.api import not_supported as later
-from weir_control.api.deps import Control, stamp
 from weir_control.api.envelopes import MAX_LIMIT, Page, PageParameters, PageQuery, slice_of
 from weir_control.api.fields import Id, InputModel, PathId
+from weir_control.deps import Control, stamp
 from weir_control.errors import FieldError, InvalidFieldsError, invalid
 from weir_control.plugins.hook_types import effective_hook_types
-from weir_control.resources.attachment_rules import check_namespaces
+from weir_control.store.attachment_rules import check_namespaces
 from weir_control.store.rows import APP, LLM, fetch, missing_ids, put
 from weir_control.store.store import Change
 from weir_control.store.tables import attachments, plugins

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from sqlalchemy import RowMapping
 
-from weir_control.api.auth import API_PREFIX
-from weir_control.api.deps import Control, no_content, stamp
+from weir_control.api.answers import Stored, answer, moment
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
-from weir_control.api.fields import InputModel, Moment, PathId
+from weir_control.api.fields import InputModel, Moment, PathId, one_line
+from weir_control.deps import Control, no_content, stamp
 from weir_control.errors import invalid
-from weir_control.resources.answers import Stored, answer, moment
+from weir_control.principal import API_PREFIX
 from weir_control.store.rows import APP, CREDENTIAL, add, fetch, fetch_page, remove
 from weir_control.store.tables import credentials
 from weir_core.clock import parse_rfc3339
@@ -21,7 +21,8 @@ from weir_core.secrets import issue_token
 
 router = APIRouter(prefix="/apps", tags=["credentials"])
 
-Scope = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Label = Annotated[str, StringConstraints(max_length=200), AfterValidator(one_line)]
+Scope = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(one_line)]
 
 
 class CredentialInput(InputModel):
@@ -31,7 +32,7 @@ class CredentialInput(InputModel):
         json_schema_extra={"examples": [{"name": "production", "expires_at": "2027-01-31T12:00:00Z"}]}
     )
 
-    name: Annotated[str, StringConstraints(max_length=200)] = ""
+    name: Label = ""
     scopes: list[Scope] = Field(
         default_factory=list,
         max_length=100,

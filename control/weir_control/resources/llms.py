@@ -10,8 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, Valid
 from sqlalchemy import RowMapping
 
 from weir_control.api import not_supported as later
-from weir_control.api.auth import API_PREFIX
-from weir_control.api.deps import Control, no_content, stamp
+from weir_control.api.answers import Stored, answer
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
 from weir_control.api.fields import (
     Endpoint,
@@ -24,14 +23,16 @@ from weir_control.api.fields import (
     Patterns,
     Slug,
     VendorName,
+    one_line,
 )
 from weir_control.api.merge_patch import PatchBody, patched
 from weir_control.api.validation import validate
-from weir_control.resources.answers import Stored, answer
-from weir_control.resources.attachment_rules import check_namespaces
-from weir_control.resources.slugs import choose_slug
+from weir_control.deps import Control, no_content, stamp
+from weir_control.principal import API_PREFIX
+from weir_control.store.attachment_rules import check_namespaces
 from weir_control.store.rows import LLM, add, fetch, fetch_page, put, remove
 from weir_control.store.sealing import set_api_key
+from weir_control.store.slugs import choose_slug
 from weir_control.store.store import Change
 
 router = APIRouter(prefix="/llms", tags=["llms"])
@@ -44,7 +45,7 @@ def _is_allowed(model: str | None, info: ValidationInfo) -> str | None:
     return model
 
 
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(one_line)]
 
 
 class LlmInput(InputModel):

@@ -9,14 +9,14 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from sqlalchemy import RowMapping, select
 
 from weir_control.api import not_supported as later
-from weir_control.api.auth import API_PREFIX
-from weir_control.api.deps import Control, no_content, stamp
+from weir_control.api.answers import Stored, answer, moment
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
-from weir_control.api.fields import InputModel, Moment, PathId, VendorName
+from weir_control.api.fields import InputModel, Moment, PathId, VendorName, one_line
 from weir_control.api.merge_patch import PatchBody, patched
 from weir_control.api.validation import validate
+from weir_control.deps import Control, no_content, stamp
 from weir_control.errors import ConflictError, invalid
-from weir_control.resources.answers import Stored, answer, moment
+from weir_control.principal import API_PREFIX
 from weir_control.store.rows import MODEL_PRICE, add, fetch, fetch_page, put, remove
 from weir_control.store.store import Change
 from weir_control.store.tables import model_prices
@@ -61,7 +61,7 @@ class ModelPriceInput(InputModel):
     )
 
     vendor: VendorName
-    model: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
+    model: Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(one_line)] = Field(
         description="A model's exact name, or a glob such as `gpt-4o*`; an exact name wins over a glob."
     )
     input: Price | None = None

@@ -7,22 +7,24 @@ from typing import Any
 from fastapi import APIRouter, Response
 from sqlalchemy import RowMapping
 
-from weir_control.api.auth import API_PREFIX
-from weir_control.api.deps import Caller, Control, ControlDeps, no_content, stamp
+from weir_control.api.answers import answer
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
 from weir_control.api.fields import PathId
 from weir_control.api.merge_patch import PatchBody, patched
 from weir_control.api.validation import validate
+from weir_control.deps import Caller, Control, ControlDeps, no_content, stamp
 from weir_control.errors import NotFoundError
 from weir_control.plugins.changes import Written
 from weir_control.plugins.hook_types import effective_hook_types
 from weir_control.plugins.models import Health, Plugin, PluginInput, WorkerHealth
 from weir_control.plugins.redaction import redact
 from weir_control.plugins.states import observed_state
-from weir_control.resources.answers import answer
-from weir_control.resources.attachment_rules import refuse_attached_plugin
+from weir_control.principal import API_PREFIX
+from weir_control.store.attachment_rules import refuse_attached_plugin
 from weir_control.store.rows import PLUGIN, fetch, fetch_page, remove
 from weir_control.store.sealing import open_config
+from weir_control.workers import PluginReport
+from weir_core.errors import SecretError
 
 router = APIRouter(prefix="/plugins", tags=["plugins"])
 
@@ -68,7 +70,7 @@ async def change_plugin(
     that cannot start with the change is 422 and stays as it was."""
     current = await _row(control, plugin_id)
     document: dict[str, Any] = control.plugin_changes.document(current)
-    if "hook_type" in body:
+    if body.get("hook_type") is not None:
         # It names the whole list, so it must not be added to what was there.
         del document["hook_types"]
     wanted = validate(PluginInput, patched(document, body))
@@ -127,16 +129,27 @@ def _written(control: ControlDeps, caller: Caller, written: Written, response: R
 def _answer(control: ControlDeps, caller: Caller, row: RowMapping) -> Plugin:
     hook_types = effective_hook_types(row)
     observed = observed_state(row, control.workers)
-    config = open_config(control.store.keyring, row["id"], row["config_sealed"])
-    schema = row["probe_schema"]
-    if schema is None and row["probe_ok"] and caller.sees_unmarked_config:
-        schema = {}
+    config: dict[str, Any] | None
+    try:
+        opened = open_config(control.store.keyring, row["id"], row["config_sealed"])
+        config = redact(opened, _schema(caller, row))
+    except SecretError as error:
+        # Workers do not get such a plugin at all.
+        config, observed = None, PluginReport("failed", str(error))
     return answer(
         Plugin,
         row,
-        config=redact(config, schema),
+        config=config,
         hook_types=hook_types,
         hook_type=hook_types[0] if hook_types else None,
         state=observed.state,
         reason=observed.reason,
     )
+
+
+def _schema(caller: Caller, row: RowMapping) -> dict[str, Any] | None:
+    """What divides this plugin's configuration into secret and harmless; None: nothing does."""
+    schema: dict[str, Any] | None = row["probe_schema"]
+    if schema is None and row["probe_ok"] and caller.sees_unmarked_config:
+        return {}
+    return schema

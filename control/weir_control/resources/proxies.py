@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from weir_control.api.deps import Control
 from weir_control.api.envelopes import Page, PageQuery, slice_of
+from weir_control.deps import Control
 from weir_control.store.store import newest_revision
 from weir_control.workers import Worker
 from weir_core.clock import rfc3339

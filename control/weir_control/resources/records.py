@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from weir_collectors.kinds import EventKind
 from weir_collectors.queries import MAX_PAGE, RecordFilter, read_page
-from weir_control.api.deps import Caller, Control, ControlDeps
 from weir_control.api.envelopes import RecordsPage
 from weir_control.api.fields import Id, Moment
+from weir_control.deps import Caller, Control, ControlDeps
 from weir_core.clock import parse_rfc3339
 
 router = APIRouter(prefix="/records", tags=["records"])

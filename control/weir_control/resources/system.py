@@ -6,9 +6,9 @@ from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import SQLAlchemyError
 
-from weir_control.api.deps import Control
+from weir_control.deps import Control
+from weir_control.errors import StoreUnavailableError
 from weir_control.store.store import newest_revision
 
 router = APIRouter(tags=["system"])
@@ -39,8 +39,10 @@ async def ready(control: Control, response: Response) -> Ready:
     try:
         async with control.store.reading() as connection:
             await newest_revision(connection)
-    except (SQLAlchemyError, OSError):
+    except StoreUnavailableError:
         reasons.append("the database does not answer")
+    if control.publisher.published_revision < 0:
+        reasons.append("no configuration has been published yet")
     if control.publisher.failure is not None:
         reasons.append("the newest configuration could not be published; the log says why")
     if reasons:

@@ -7,11 +7,11 @@ from pydantic import ConfigDict, Field
 from sqlalchemy import RowMapping
 
 from weir_control.api import not_supported as later
-from weir_control.api.auth import API_PREFIX
-from weir_control.api.deps import Control, no_content, stamp
+from weir_control.api.answers import Stored, answer
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
 from weir_control.api.fields import InputModel, Name, PathId
-from weir_control.resources.answers import Stored, answer
+from weir_control.deps import Control, no_content, stamp
+from weir_control.principal import API_PREFIX
 from weir_control.store.rows import TOKEN, fetch, fetch_page
 from weir_control.store.tokens import add_token, remove_token
 

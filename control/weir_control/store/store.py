@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
+import structlog
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_collectors.database import reading
+from weir_control.errors import ConflictError, StoreUnavailableError
 from weir_control.store.tables import config_head, config_outbox
 from weir_core.clock import Clock
 from weir_core.secrets import KeyRing
+
+_log = structlog.get_logger("weir.control")
 
 ObjectKind = Literal["llm", "app", "credential", "plugin", "model_price", "token"]
 
@@ -53,21 +59,30 @@ class Store:
         """Call ``listener`` after each commit; it must not block."""
         self._listeners.append(listener)
 
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """One consistent state; never waits for a writer."""
-        return reading(self.engine)
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """One consistent state; never waits for a writer.
+
+        Raises:
+            StoreUnavailableError: The database does not answer.
+        """
+        with _translated():
+            async with reading(self.engine) as connection:
+                yield connection
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[Change]:
         """Commit all of it or, when an exception leaves the block, nothing.
 
         Raises:
-            sqlalchemy.exc.OperationalError: The database does not answer or is locked for too long.
+            StoreUnavailableError: The database does not answer or is locked for too long.
+            ConflictError: Another writer came between the block's checks and its writes.
         """
-        async with self.engine.begin() as connection:
-            taken = update(config_head).values(revision=config_head.c.revision + 1)
-            revision = (await connection.execute(taken.returning(config_head.c.revision))).scalar_one()
-            yield Change(connection, revision, self.clock.wall_us())
+        with _translated():
+            async with self.engine.begin() as connection:
+                taken = update(config_head).values(revision=config_head.c.revision + 1)
+                revision = (await connection.execute(taken.returning(config_head.c.revision))).scalar_one()
+                yield Change(connection, revision, self.clock.wall_us())
         for listener in self._listeners:
             listener()
 
@@ -86,6 +101,21 @@ class Store:
             await connection.execute(
                 update(config_head).where(config_head.c.revision <= revision).values(revision=revision + 1)
             )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeoutError) as error:
+        # Without the statement's parameters, which are other people's data.
+        why = error.orig if isinstance(error, OperationalError) else error
+        _log.error("the database did not answer", error=str(why))
+        raise StoreUnavailableError("The database does not answer now; try again shortly.") from error
+    except IntegrityError as error:
+        raise ConflictError(
+            "The change clashes with one made at the same time; read again and repeat it."
+        ) from error
 
 
 async def newest_revision(connection: AsyncConnection) -> int:

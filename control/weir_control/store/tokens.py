@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from weir_control.api.auth import Principal
 from weir_control.errors import ConflictError
+from weir_control.principal import Principal
 from weir_control.store.rows import TOKEN, add, fetch, remove
 from weir_control.store.store import Change, Store
 from weir_control.store.tables import tokens

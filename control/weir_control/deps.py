@@ -7,8 +7,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
-from weir_control.api.auth import Principal
 from weir_control.plugins.changes import PluginChanges
+from weir_control.principal import Principal
 from weir_control.publisher import Publisher
 from weir_control.store.store import Store
 from weir_control.workers import Workers
