@@ -147,6 +147,13 @@ async def test_patterns_that_cannot_stand_in_one_alternation_are_422(refusing: A
     assert all(field.startswith("allowed_models") for field in errors)
 
 
+async def test_a_flag_inside_a_group_is_accepted(admin: Api) -> None:
+    assert (await admin.llm(allowed_models=["(?i:gpt-4o.*)", "o3"]))["allowed_models"] == [
+        "(?i:gpt-4o.*)",
+        "o3",
+    ]
+
+
 async def test_the_default_model_must_be_an_allowed_one(admin: Api) -> None:
     wanted = LLM | {"allowed_models": ["gpt-4o.*"], "default_model": "gpt-3.5"}
     assert await admin.errors("POST", "/llms", wanted) == {"default_model": "invalid"}
