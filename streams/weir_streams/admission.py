@@ -26,7 +26,7 @@ class EventIds(NamedTuple):
     budget_usage: str
 
 
-class Admission(msgspec.Struct, frozen=True, kw_only=True):
+class Admission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known when a request has been routed to an LLM. ``started_us`` is wall time since the epoch."""
 
     request_id: str

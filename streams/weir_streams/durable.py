@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -35,6 +36,30 @@ def write_all(fd: int, data: bytes | memoryview, offset: int) -> None:
         if not more:
             raise OSError(f"wrote {written} of {len(data)} bytes")
         written += more
+
+
+def allocate(fd: int, size: int) -> None:
+    """Give an empty file its blocks now, so that writing into it later cannot find the disk full. Blocks.
+
+    Raises:
+        OSError: The disk is full or refused.
+    """
+    if sys.platform == "darwin":
+        write_all(fd, bytes(size), 0)
+    else:
+        os.posix_fallocate(fd, 0, size)
+
+
+def sync_data(fd: int) -> None:
+    """Make a file's contents survive a power cut. Blocks.
+
+    Raises:
+        OSError: The disk refused; what was written since the last sync may be lost.
+    """
+    if sys.platform == "darwin":
+        os.fsync(fd)
+    else:
+        os.fdatasync(fd)
 
 
 def sync_directory(directory: Path) -> None:

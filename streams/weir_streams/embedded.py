@@ -7,6 +7,7 @@ at a time, held by a lock that its process cannot leave behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 import msgspec
 
 from weir_core.clock import Clock
+from weir_core.errors import InvalidInputError
 from weir_streams.cursor import SpoolCursor
 from weir_streams.errors import GroupBusyError, LogUnavailableError, SpoolFormatError
 from weir_streams.home import spool_directories
@@ -61,7 +63,10 @@ class EmbeddedLog:
         Raises:
             GroupBusyError: Retryable; another live member holds the group.
             LogUnavailableError: Retryable; the group's offsets cannot be read.
+            InvalidInputError: No topics.
         """
+        if not topics:
+            raise InvalidInputError(f"group {group} needs at least one topic", field="topics")
         return await asyncio.to_thread(self._join, group, tuple(topics))
 
     async def close(self) -> None:
@@ -111,9 +116,12 @@ class EmbeddedConsumer:
         self._look_at = 0.0
         self._store_at = 0.0
         self._counting = asyncio.Lock()
+        self._storing = asyncio.Lock()
 
     async def poll(self, max_records: int, timeout_s: float) -> Sequence[LogRecord]:
         """Return the next records, in order within each partition; wait up to ``timeout_s`` for the first.
+
+        The time counts waiting, not reading: what is there is found however far it stands behind others.
 
         Raises:
             LogUnavailableError: Retryable; a spool cannot be read now, or the consumer was closed.
@@ -121,16 +129,16 @@ class EmbeddedConsumer:
         deadline = self._clock.monotonic() + timeout_s
         wait_s = _SHORTEST_WAIT_S
         while True:
+            # A reader with a backlog never waits, and the loop has others to serve. It yields before it
+            # takes: a cancelled poll must not have taken records that nobody gets.
+            await asyncio.sleep(0)
             records = self._take(max_records)
             if records:
-                # A reader with a backlog never waits, and the loop has others to serve.
-                await asyncio.sleep(0)
                 return records
-            left_s = deadline - self._clock.monotonic()
             if not all(cursor.at_end for cursor in self._turn):
-                await asyncio.sleep(0)
                 continue
             await self._store_idle()
+            left_s = deadline - self._clock.monotonic()
             if left_s <= 0:
                 return []
             await asyncio.sleep(min(wait_s, left_s))
@@ -170,7 +178,7 @@ class EmbeddedConsumer:
 
     async def close(self) -> None:
         """Leave the group. Commits nothing."""
-        async with self._counting:
+        async with self._counting, self._storing:
             for cursor in self._cursors.values():
                 cursor.close()
             self._cursors.clear()
@@ -221,20 +229,23 @@ class EmbeddedConsumer:
         return SpoolCursor(directory.name, committed, reader)
 
     async def _store_idle(self) -> None:
-        if self._clock.monotonic() >= self._store_at:
-            self._store_at = self._clock.monotonic() + _STORE_IDLE_S
+        if self._clock.monotonic() < self._store_at:
+            return
+        self._store_at = self._clock.monotonic() + _STORE_IDLE_S
+        # It only lets retention go on over other groups' topics; a commit says when the disk refuses.
+        with contextlib.suppress(LogUnavailableError):
             await self._store()
 
     async def _store(self) -> None:
-        cursors = list(self._cursors.values())
-        moved = [(cursor, cursor.to_store()) for cursor in cursors]
-        offsets = {partition: offset for _, each in moved for partition, offset in each.items()}
-        if not offsets:
-            return
-        spools = [directory.name for directory in self._cursors]
-        try:
-            await asyncio.to_thread(self._offsets.store, offsets, self._topics, spools)
-        except OSError as error:
-            raise LogUnavailableError(f"offsets cannot be stored: {error}") from error
-        for cursor, each in moved:
-            cursor.stored(each)
+        async with self._storing:
+            moved = [(cursor, cursor.to_store()) for cursor in self._cursors.values()]
+            offsets = {partition: offset for _, each in moved for partition, offset in each.items()}
+            if not offsets:
+                return
+            spools = [directory.name for directory in self._cursors]
+            try:
+                await asyncio.to_thread(self._offsets.store, offsets, self._topics, spools)
+            except OSError as error:
+                raise LogUnavailableError(f"offsets cannot be stored: {error}") from error
+            for cursor, each in moved:
+                cursor.stored(each)

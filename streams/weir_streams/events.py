@@ -128,7 +128,7 @@ TOPIC_OF: dict[type[Event], str] = {
 }
 
 
-class EncodedEvent(msgspec.Struct, frozen=True):
+class EncodedEvent(msgspec.Struct, frozen=True, gc=False):
     """One event as it stands in the spool and on a topic: routing key and JSON value."""
 
     topic: str

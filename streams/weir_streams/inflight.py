@@ -30,6 +30,7 @@ from weir_streams.admission import (
     encode_identity,
     encode_sending,
 )
+from weir_streams.durable import sync_data
 from weir_streams.errors import SlotError, TooManyInFlightError
 from weir_streams.inflight_file import SLOT_BYTES, TABLE_HEADER_BYTES, create_table, slots_of
 
@@ -160,7 +161,7 @@ class InflightTable:
         """Write the table to the platter. Blocks; any thread."""
         self.dirty = False
         # Not mmap.flush: it holds the interpreter's lock while the disk works.
-        os.fdatasync(self._fd)
+        sync_data(self._fd)
 
     def close(self) -> None:
         """Unmap. The slots stay as they are in the file."""

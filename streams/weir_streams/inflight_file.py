@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
+from weir_streams.durable import allocate
 from weir_streams.errors import SpoolFormatError
 
 SLOT_BYTES: Final = 1024
@@ -24,7 +25,7 @@ def create_table(path: Path, slots: int) -> None:
     fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         # A hole in a mapped file turns a full disk into SIGBUS; allocated blocks cannot run out.
-        os.posix_fallocate(fd, 0, TABLE_HEADER_BYTES + slots * SLOT_BYTES)
+        allocate(fd, TABLE_HEADER_BYTES + slots * SLOT_BYTES)
         os.pwrite(fd, _header(slots), 0)
         os.fsync(fd)
     finally:

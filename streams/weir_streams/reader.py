@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from weir_streams.reports import Damage
 from weir_streams.segment import Record, base_of
 from weir_streams.segment_reader import SegmentReader, Stop
+
+_LOOK_FOR_NEXT_S: Final = 0.02
 
 
 def segment_bases(directory: Path) -> list[int]:
@@ -100,7 +103,7 @@ class SpoolReader:
     def _go_on(self, segment: SegmentReader, stop: Stop) -> bool:
         """Pass the end or the damage at which the segment stopped; False means wait."""
         if stop is Stop.SEALED:
-            return self._enter(after=segment.base_seq) is not None
+            return self._enter_next(segment)
         if not self._patience_is_over():
             return False
         later = self._base_after(segment.base_seq)
@@ -122,6 +125,14 @@ class SpoolReader:
             return False
         if stop is Stop.UNREADABLE or later > segment.next_seq:
             self._damaged(segment, segment.position, segment.size, later, "the segment ends without its seal")
+        return self._enter(after=segment.base_seq) is not None
+
+    def _enter_next(self, segment: SegmentReader) -> bool:
+        """Look behind a sealed segment, at once and then now and then: most stay the last for hours."""
+        now = self._monotonic()
+        if self._look_at is not None and now < self._look_at:
+            return False
+        self._look_at = now + min(self._patience_s, _LOOK_FOR_NEXT_S)
         return self._enter(after=segment.base_seq) is not None
 
     def _patience_is_over(self) -> bool:

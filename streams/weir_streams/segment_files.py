@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from weir_streams.durable import sync_directory, write_all
+from weir_streams.durable import allocate, sync_directory, write_all
 from weir_streams.errors import SpoolFullError
 from weir_streams.reader import segment_bases
 from weir_streams.segment import (
@@ -161,6 +161,6 @@ class SegmentFiles:
 def _preallocate(path: Path, size: int) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(fd, 0, size)
+        allocate(fd, size)
     finally:
         os.close(fd)

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from weir_streams.durable import write_all
+from weir_streams.durable import sync_data, write_all
 from weir_streams.errors import SpoolWriteError
 from weir_streams.inflight import InflightTable
 from weir_streams.reports import Logger
@@ -38,7 +38,7 @@ def _sync_segment(segment: OpenSegment) -> None:
     if segment.suspect:
         _write_again(segment, position)
     segment.suspect = True
-    os.fdatasync(segment.fd)
+    sync_data(segment.fd)
     segment.suspect = False
     segment.synced_to = position
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -137,6 +138,19 @@ async def test_an_offset_never_moves_past_what_is_not_finished(bench: EmbeddedBe
     first_budget = next(item for item in records if item.partition.topic == BUDGET_USAGE_TOPIC)
     assert offsets.committed(first_budget.partition) == first_budget.offset
     assert offsets.passed(bench.spools["a"].id) == first_budget.offset
+    await consumer.close()
+
+
+async def test_a_cancelled_poll_takes_nothing_with_it(bench: EmbeddedBench) -> None:
+    await bench.produce("a", 0, 3)
+    consumer = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+    for _ in range(3):
+        polling = asyncio.create_task(consumer.poll(10, 5))
+        await asyncio.sleep(0)
+        polling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await polling
+    assert numbers(await take(consumer, 3)) == [0, 1, 2]
     await consumer.close()
 
 
