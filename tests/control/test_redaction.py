@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from weir_control.plugins.redaction import masked_paths, redact
+from weir_control.plugins.redaction import blot_out, masked_paths, redact
 
 SECRET: dict[str, Any] = {"writeOnly": True}
 
@@ -74,3 +74,17 @@ def test_a_mask_counts_only_where_a_secret_belongs() -> None:
     schema = {"properties": {"a": SECRET, "b": {}}}
     assert masked_paths({"a": "***", "b": "***"}, schema) == [("a",)]
     assert masked_paths({"a": "real"}, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "message", "shown"),
+    [
+        ({"a": "s3cret"}, "'s3cret' is too short", "*** is too short"),
+        ({"a": "it's"}, '"it\'s" is too short', "*** is too short"),
+        ({"a": {"b": "s3cret"}}, "'s3cret' is too short", "*** is too short"),
+        ({"a": ["s3cret"], "c": 1}, "{'a': ['s3cret'], 'c': 1} is wrong", "{'a': ***, 'c': 1} is wrong"),
+        ({"b": "shown"}, "'shown' is too short", "'shown' is too short"),
+    ],
+)
+def test_a_validators_message_does_not_repeat_a_secret(config: Any, message: str, shown: str) -> None:
+    assert blot_out(message, config, {"properties": {"a": SECRET}}) == shown

@@ -109,6 +109,9 @@ async def test_a_real_config_against_a_real_schema_is_refused_place_by_place(adm
     assert errors == {"config.api_key": "config_schema", "config.batch_size": "config_schema"}
     created = await admin.data("POST", "/plugins", body | {"config": {"api_key": "k", "batch_size": 5}})
     assert created["config"] == {"api_key": "***", "batch_size": 5}
+    refused = await admin("PATCH", "/plugins/1", {"config": {"api_key": ["s3cret"]}})
+    assert refused.status_code == 422
+    assert "s3cret" not in refused.text
     errors = await admin.errors("PATCH", "/plugins/1", {"config": {"batch_size": "5"}})
     assert errors == {"config.batch_size": "config_schema"}
 

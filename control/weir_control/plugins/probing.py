@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from weir_control.api.validation import path_text
 from weir_control.errors import FieldError, InvalidFieldsError, PluginCannotStartError
 from weir_control.plugins.hook_types import in_order
-from weir_control.plugins.redaction import MASK, masked_paths
+from weir_control.plugins.redaction import MASK, blot_out, masked_paths
 from weir_core.objects import Plugin
 from weir_host.probe import ProbeResult
 
@@ -63,7 +63,11 @@ class Probing:
             result = await self._probe(plugin)
         if result.schema_errors:
             raise InvalidFieldsError(
-                FieldError(config_path(path), "config_schema", message)
+                FieldError(
+                    _config_path(path),
+                    "config_schema",
+                    blot_out(message, plugin.config, result.config_schema),
+                )
                 for path, message in result.schema_errors
             )
         if result.ok:
@@ -86,11 +90,8 @@ def refuse_failed(finding: Finding) -> None:
         )
 
 
-def config_path(path: str | Sequence[str | int]) -> str:
-    """A place inside a plugin's configuration, as a path from the body's top."""
-    if isinstance(path, str):
-        return f"config.{path}" if path else "config"
-    return path_text(("config", *path))
+def _config_path(inside: str) -> str:
+    return f"config.{inside}" if inside else "config"
 
 
 def _check_hook_types(plugin: Plugin, implemented: frozenset[str]) -> None:
@@ -114,7 +115,9 @@ def _check_hook_types(plugin: Plugin, implemented: frozenset[str]) -> None:
 def _check_masks(plugin: Plugin, schema: dict[str, Any] | None) -> None:
     errors = [
         FieldError(
-            config_path(path), "masked", f"{MASK} is how answers hide this secret; send the secret itself"
+            path_text(("config", *path)),
+            "masked",
+            f"{MASK} is how answers hide this secret; send the secret itself",
         )
         for path in masked_paths(plugin.config, schema or {})
     ]

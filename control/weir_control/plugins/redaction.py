@@ -35,6 +35,16 @@ def masked_paths(config: dict[str, Any], schema: dict[str, Any]) -> list[Path]:
     return [path for path in _Reader(schema).secrets(config, [schema]) if _at(config, path) == MASK]
 
 
+def blot_out(message: str, config: dict[str, Any], schema: dict[str, Any] | None) -> str:
+    """Return ``message`` without the secret values: a validator's messages repeat what they are about."""
+    if schema is None:
+        return message
+    for path in _Reader(schema).secrets(config, [schema]):
+        for value in _with_parts(_at(config, path)):
+            message = message.replace(repr(value), MASK)
+    return message
+
+
 class _Reader:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
@@ -99,6 +109,13 @@ def _schemas_of_item(schemas: _Schemas, position: int) -> list[Mapping[str, Any]
         else:
             found.append(schema.get("additionalItems") if isinstance(items, list) else items)
     return [item for item in found if isinstance(item, Mapping)]
+
+
+def _with_parts(value: Any) -> Iterator[Any]:
+    yield value
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _with_parts(part)
 
 
 def _at(value: Any, path: Path) -> Any:
