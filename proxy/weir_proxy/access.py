@@ -27,13 +27,13 @@ def check_credential(call: Call, presented: PresentedCredential | None, now_us: 
     Raises:
         RefusalError: 401, without saying which part was wrong.
     """
-    checked = call.connection.checked
+    checked = call.client.checked
     if (
         not isinstance(checked, CheckedCredential)
         or checked.presented is not presented
         or checked.configuration is not call.configuration
     ):
-        checked = call.connection.checked = _check(call.configuration, presented)
+        checked = call.client.checked = _check(call.configuration, presented)
     expires_at_us = checked.credential.expires_at_us
     if expires_at_us is not None and expires_at_us <= now_us:
         raise _unauthorized("The API key has expired.")

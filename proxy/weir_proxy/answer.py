@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from weir_proxy.asgi import Send
 from weir_proxy.call import Call
 from weir_proxy.errors import PluginAnswerError, RefusalError
 from weir_proxy.exchange import begin_attempt, note_answer, note_end
 from weir_proxy.gateway import Gateway
-from weir_proxy.headers import client_headers, encode_headers
+from weir_proxy.headers import client_headers
 from weir_proxy.upstream import UpstreamAnswer, decoded
 from weir_sdk import Headers, Response
 
 
-async def answer_whole(gateway: Gateway, call: Call, send: Send) -> None:
+async def answer_whole(gateway: Gateway, call: Call) -> None:
     """Exchange one request for one whole answer, run the response hooks, record, release."""
     request = begin_attempt(call)
     began = time.perf_counter()
@@ -24,10 +23,10 @@ async def answer_whole(gateway: Gateway, call: Call, send: Send) -> None:
     finally:
         note_end(call, began)
     note_answer(call, answer.status, answer.headers)
-    await finish_whole(gateway, call, answer, send)
+    await finish_whole(gateway, call, answer)
 
 
-async def finish_whole(gateway: Gateway, call: Call, answer: UpstreamAnswer, send: Send) -> None:
+async def finish_whole(gateway: Gateway, call: Call, answer: UpstreamAnswer) -> None:
     """What happens to an answer that is here in full: usage first, then plugins, then the record."""
     encoding = next((value.lower() for name, value in answer.headers if name == "content-encoding"), "")
     plain = decoded(answer.body, encoding)
@@ -38,7 +37,7 @@ async def finish_whole(gateway: Gateway, call: Call, answer: UpstreamAnswer, sen
     call.outcome = "served" if answer.status < 400 else "upstream_error"
     if call.client_gone:
         call.outcome = "client_aborted"
-    await release(gateway, call, status, headers, body, send)
+    await release(gateway, call, status, headers, body)
 
 
 def _read_answer(call: Call, answer: UpstreamAnswer, plain: bytes | None) -> None:
@@ -72,16 +71,14 @@ def merge_headers(headers: list[tuple[str, str]], shown: Headers, changed: Heade
 
 
 async def release(
-    gateway: Gateway, call: Call, status: int, headers: Iterable[tuple[str, str]], body: bytes, send: Send
+    gateway: Gateway, call: Call, status: int, headers: Iterable[tuple[str, str]], body: bytes
 ) -> None:
     """Record the call, then send the whole answer; nothing of it leaves before the record is durable."""
     call.status = status
     call.response_body = body
     call.response_bytes = len(body)
     await gateway.recorder.record(call)
-    complete = [*headers, *own_headers(call), ("content-length", str(len(body)))]
-    await send({"type": "http.response.start", "status": status, "headers": encode_headers(complete)})
-    await send({"type": "http.response.body", "body": body})
+    await call.client.answer(status, [*headers, *own_headers(call)], body)
 
 
 def own_headers(call: Call) -> list[tuple[str, str]]:
@@ -94,7 +91,7 @@ def own_headers(call: Call) -> list[tuple[str, str]]:
     return headers
 
 
-async def refuse(gateway: Gateway, call: Call, refusal: RefusalError, send: Send) -> None:
+async def refuse(gateway: Gateway, call: Call, refusal: RefusalError) -> None:
     """Answer with the gateway's own error in the vendor's shape."""
     call.outcome = refusal.outcome
     call.blocked_by = refusal.blocked_by
@@ -102,10 +99,10 @@ async def refuse(gateway: Gateway, call: Call, refusal: RefusalError, send: Send
         refusal.status, refusal.code, refusal.message, call.request_id, field=refusal.field or None
     )
     headers = [("content-type", "application/json"), *refusal.headers]
-    await release(gateway, call, refusal.status, headers, body, send)
+    await release(gateway, call, refusal.status, headers, body)
 
 
-async def answer_for_plugin(gateway: Gateway, call: Call, answer: PluginAnswerError, send: Send) -> None:
+async def answer_for_plugin(gateway: Gateway, call: Call, answer: PluginAnswerError) -> None:
     """Answer with what a plugin said: served when it is a success, blocked otherwise."""
     call.outcome = "served" if 200 <= answer.status < 300 else "blocked"
     call.blocked_by = None if call.outcome == "served" else answer.plugin
@@ -113,4 +110,4 @@ async def answer_for_plugin(gateway: Gateway, call: Call, answer: PluginAnswerEr
     headers.setdefault("content-type", "application/json")
     dropped = ("content-length", "connection", "transfer-encoding", "x-request-id")
     kept = [(name, value) for name, value in headers.items() if name not in dropped]
-    await release(gateway, call, answer.status, kept, answer.body, send)
+    await release(gateway, call, answer.status, kept, answer.body)

@@ -80,8 +80,8 @@ async def _unavailable(send: Send, vendor: Vendor, message: str) -> None:
 
 async def _cut_off(scope: Scope, send: Send, vendor: Vendor, message: str) -> None:
     """Never let an answer look complete that was not recorded."""
-    connection = scope["weir.connection"]
-    if connection.answering:
-        connection.transport.abort()
+    client = scope["weir.request"]
+    if client.answering:
+        client.abort()
     else:
         await _unavailable(send, vendor, message)

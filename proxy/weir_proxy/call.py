@@ -9,9 +9,9 @@ from weir_core.usage import NO_USAGE, Answer, Usage
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields
 from weir_host.calls import CallInfo
+from weir_proxy.client import ClientRequest
 from weir_proxy.configuration import Configuration, ServedLlm, Target
 from weir_proxy.headers import RequestHeaders
-from weir_proxy.protocol import GatewayProtocol
 from weir_proxy.trace import Trace
 from weir_sdk import Request
 from weir_streams.events import Attempt, Outcome
@@ -35,7 +35,7 @@ class Call(msgspec.Struct, kw_only=True):
 
     configuration: Configuration
     served: ServedLlm
-    connection: GatewayProtocol
+    client: ClientRequest
     target: Target
     slot: Slot
     info: CallInfo
@@ -93,4 +93,4 @@ class Call(msgspec.Struct, kw_only=True):
     @property
     def client_gone(self) -> bool:
         """Whether the client has hung up."""
-        return self.connection.client_gone
+        return self.client.client_gone

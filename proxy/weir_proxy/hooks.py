@@ -143,14 +143,13 @@ def view_of(call: Call) -> Request:
     """The call as hooks see it; made when the first hook needs it."""
     request = call.hook_request
     if request is None:
-        client = call.connection.client
         request = call.hook_request = Request(
             method=call.method,
             path=call.path,
             headers=call.headers.shown,
             body=call.body,
             query_string=call.query,
-            remote_addr=f"{client[0]}:{client[1]}" if client else "",
+            remote_addr=call.client.remote_addr,
         )
         if call.caller is not None:
             introduce(request, call.caller)

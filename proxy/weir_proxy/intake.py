@@ -18,7 +18,7 @@ async def read_body(call: Call, receive: Receive, limit: int) -> bytes:
         RefusalError: 413 over ``limit`` bytes, 408 when it came too slowly.
         ClientGoneError: The client hung up in the middle of it.
     """
-    announced = call.connection.content_length
+    announced = call.client.content_length
     if announced is not None and announced > limit:
         raise _too_large(limit)
     message = await receive()
@@ -40,7 +40,7 @@ async def _read_pieces(call: Call, receive: Receive, message: Message, limit: in
             raise _too_large(limit)
         if not message["more_body"]:
             return b"".join(pieces)
-        if call.connection.body_overdue:
+        if call.client.body_overdue:
             raise RefusalError(408, "request_timeout", "The request body came too slowly. Send it again.")
         message = await receive()
     raise ClientGoneError("the client hung up while sending its request body")

@@ -40,12 +40,12 @@ async def serve_call(
     try:
         await _serve(gateway, call, receive, send)
     except PluginAnswerError as answer:
-        await answer_for_plugin(gateway, call, answer, send)
+        await answer_for_plugin(gateway, call, answer)
     except RefusalError as refusal:
-        await refuse(gateway, call, refusal, send)
+        await refuse(gateway, call, refusal)
     except UpstreamError as error:
         note_failure(call, error)
-        await refuse(gateway, call, _as_refusal(error), send)
+        await refuse(gateway, call, _as_refusal(error))
     except ClientGoneError:
         call.outcome = "client_aborted"
     finally:
@@ -82,7 +82,7 @@ async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> 
         ask_for_usage(call)
         await answer_stream(gateway, call, send)
     else:
-        await answer_whole(gateway, call, send)
+        await answer_whole(gateway, call)
 
 
 def admit(gateway: Gateway, configuration: Configuration, target: Target, scope: Scope) -> Call:
@@ -92,8 +92,8 @@ def admit(gateway: Gateway, configuration: Configuration, target: Target, scope:
         SpoolFullError, TooManyInFlightError: There is no place.
     """
     started, started_us = time.perf_counter(), gateway.clock.wall_us()
-    connection = scope["weir.connection"]
-    headers = connection.request_headers()
+    client = scope["weir.request"]
+    headers = client.headers
     trace = begin_span(headers.get("traceparent"), headers.get("tracestate"))
     client_request_id = headers.get("x-request-id")
     if client_request_id is not None and not valid_client_request_id(client_request_id):
@@ -120,7 +120,7 @@ def admit(gateway: Gateway, configuration: Configuration, target: Target, scope:
     return Call(
         configuration=configuration,
         served=target.served,
-        connection=connection,
+        client=client,
         target=target,
         slot=slot,
         info=CallInfo(

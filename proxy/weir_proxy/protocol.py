@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocol with the deadlines and limits it lacks, and news of a client's hang-up.
 
-The app finds the protocol object in ``scope["weir.connection"]``. Timers are armed only while bytes are
+The app finds each request's ``ClientRequest`` in its scope. Timers are armed only while bytes are
 missing at the end of a read, so a request that arrives in one piece never pays for one.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from weir_proxy.client import ClientRequest
 from weir_proxy.headers import RequestHeaders
 
 _MAX_HEADER_BYTES = 64 * 1024
@@ -28,39 +29,20 @@ class GatewayProtocol(HttpToolsProtocol):
     header_timeout_s = 10.0
     body_timeout_s = 30.0
 
-    content_length: int | None = None
     checked: object = None
-    """For ``weir_proxy.access``: the credential that it last accepted on this connection."""
     client_gone = False
     body_overdue = False
+    call_when_gone: Callable[[], None] | None = None
     _raw_headers: list[tuple[bytes, bytes]] | None = None
     _parsed_headers: RequestHeaders | None = None
-    _on_client_gone: Callable[[], None] | None = None
     _timer: asyncio.TimerHandle | None = None
     _awaiting = "headers"
     _header_bytes = 0
     _body_bytes = 0
     _body_started = 0.0
 
-    def on_client_gone(self, callback: Callable[[], None] | None) -> None:
-        """Call ``callback`` once when the client hangs up; None forgets it."""
-        self._on_client_gone = callback
-
-    @property
-    def answering(self) -> bool:
-        """Whether the answer to the current request has begun to go out."""
-        return self.cycle is not None and self.cycle.response_started
-
-    def request_headers(self) -> RequestHeaders:
-        """The current request's headers, but for Content-Length.
-
-        A client repeats its headers on a connection; then what was worked out about them is still true.
-        """
-        raw = [item for item in self.headers if item[0] != b"content-length"]
-        if len(raw) < len(self.headers):
-            self.content_length = next(
-                int(value) for name, value in self.headers if name == b"content-length"
-            )
+    def parsed_headers(self, raw: list[tuple[bytes, bytes]]) -> RequestHeaders:
+        """A client repeats its headers on a connection; then what was worked out about them is still true."""
         if self._parsed_headers is None or self._raw_headers != raw:
             self._raw_headers, self._parsed_headers = raw, RequestHeaders(raw)
         return self._parsed_headers
@@ -73,8 +55,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self.client_gone = True
         self._disarm()
         super().connection_lost(exc)
-        if self._on_client_gone is not None:
-            callback, self._on_client_gone = self._on_client_gone, None
+        if self.call_when_gone is not None:
+            callback, self.call_when_gone = self.call_when_gone, None
             callback()
 
     def data_received(self, data: bytes) -> None:
@@ -99,9 +81,8 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._awaiting = "body"
         self._body_bytes = 0
-        self.content_length = None
         self._body_started = self.loop.time()
-        self.scope["weir.connection"] = self  # type: ignore[typeddict-unknown-key]
+        self.scope["weir.request"] = ClientRequest(self, self.cycle)  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         self._awaiting = "nothing"

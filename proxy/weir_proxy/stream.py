@@ -40,7 +40,7 @@ async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
                     await _Relay(gateway, call, send).run(upstream, began)
                     return
                 body = b"".join([chunk async for chunk in upstream.read()])
-        await finish_whole(gateway, call, UpstreamAnswer(upstream.status, upstream.headers, body), send)
+        await finish_whole(gateway, call, UpstreamAnswer(upstream.status, upstream.headers, body))
     except TimeoutError as error:
         raise UpstreamBrokenError("The stream took longer than the LLM's timeout_seconds.") from error
     finally:
@@ -168,7 +168,7 @@ def _cancelled_by_hang_up(call: Call) -> Iterator[None]:
 
     if call.client_gone:
         raise ClientGoneError("the client hung up before its stream began")
-    call.connection.on_client_gone(cancel)
+    call.client.on_client_gone(cancel)
     try:
         yield
     except asyncio.CancelledError:
@@ -176,4 +176,4 @@ def _cancelled_by_hang_up(call: Call) -> Iterator[None]:
             raise ClientGoneError("the client hung up during its stream") from None
         raise
     finally:
-        call.connection.on_client_gone(None)
+        call.client.on_client_gone(None)

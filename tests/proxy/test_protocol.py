@@ -11,21 +11,22 @@ from typing import Any
 import pytest
 import uvicorn
 
-from weir_proxy.protocol import GatewayProtocol, make_protocol
+from weir_proxy.client import ClientRequest
+from weir_proxy.protocol import make_protocol
 
 
 class Recording:
     """An app that reads the whole body, says how that went, and answers its size."""
 
     def __init__(self) -> None:
-        self.connections: list[GatewayProtocol] = []
+        self.connections: list[ClientRequest] = []
         self.overdue = False
         self.entered = asyncio.Event()
         self.hung_up = asyncio.Event()
         self.wait_for_hang_up = False
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        connection = scope["weir.connection"]
+        connection = scope["weir.request"]
         self.connections.append(connection)
         connection.on_client_gone(self.hung_up.set)
         self.entered.set()
@@ -40,15 +41,8 @@ class Recording:
                 break
         if self.wait_for_hang_up:
             await self.hung_up.wait()
-        body = b"%d" % size
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"content-length", b"%d" % len(body))],
-            }
-        )
-        await send({"type": "http.response.body", "body": body})
+        seen = connection.headers.get("x-number") or str(size)
+        await connection.answer(200, [("x-method", scope["method"])], seen.encode())
 
 
 class Served:
@@ -126,19 +120,19 @@ async def test_a_whole_request_arms_no_timer_and_keeps_its_connection(served: Se
             head = await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(1) == b"4"
             assert b"200" in head
-    assert len({id(connection) for connection in served.app.connections}) == 1
-    assert served.app.connections[0]._timer is None
+    assert len({id(request._protocol) for request in served.app.connections}) == 1
+    assert served.app.connections[0]._protocol._timer is None
 
 
 async def test_a_request_in_two_pieces_is_served_and_its_timer_is_gone(served: Served) -> None:
     async with served.connect() as (reader, writer):
         writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo")
         await served.app.entered.wait()
-        assert served.app.connections[0]._timer is not None
+        assert served.app.connections[0]._protocol._timer is not None
         writer.write(b"dy")
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(1) == b"4"
-    assert served.app.connections[0]._timer is None
+    assert served.app.connections[0]._protocol._timer is None
 
 
 async def test_a_hang_up_is_told_at_once(served: Served) -> None:
@@ -164,3 +158,35 @@ async def test_what_is_no_http_is_a_400_without_a_trace_of_our_insides(
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"Traceback" not in answer
+
+
+async def test_pipelined_requests_each_keep_their_own_headers(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"".join(b"GET / HTTP/1.1\r\nhost: a\r\nx-number: %d\r\n\r\n" % n for n in range(3)))
+        for number in range(3):
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(1) == b"%d" % number
+
+
+async def test_a_client_that_wants_to_close_is_told_so_and_closed(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        answer = await reader.read()
+    assert b"connection: close\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n0")
+
+
+async def test_an_answer_to_head_has_a_length_and_no_body(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        answer = await reader.read()
+    assert b"content-length: 1\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_header_with_a_line_break_is_never_sent(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises(ValueError, match="line break"):
+            await served.app.connections[0].answer(200, [("x-a", "1\r\nset-cookie: b")], b"")

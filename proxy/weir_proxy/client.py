@@ -1,0 +1,107 @@
+"""One request on its connection, as the pipeline sees it: what it can know of its client, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from weir_proxy.headers import RequestHeaders
+
+if TYPE_CHECKING:
+    from weir_proxy.protocol import GatewayProtocol
+
+_CONTENT_LENGTH = b"content-length"
+
+
+class ClientRequest:
+    """Found by the app in ``scope["weir.request"]``.
+
+    Attributes:
+        content_length: Bytes that the body was announced with, None when it was not.
+        headers: All headers but Content-Length.
+    """
+
+    __slots__ = ("_cycle", "_protocol", "content_length", "headers")
+
+    def __init__(self, protocol: GatewayProtocol, cycle: RequestResponseCycle) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+        self.content_length: int | None = None
+        raw = list(cycle.scope["headers"])
+        plain = [item for item in raw if item[0] != _CONTENT_LENGTH]
+        if len(plain) < len(raw):
+            self.content_length = next(int(value) for name, value in raw if name == _CONTENT_LENGTH)
+        self.headers: RequestHeaders = protocol.parsed_headers(plain)
+
+    @property
+    def remote_addr(self) -> str:
+        """``ip:port`` of the client."""
+        client = self._protocol.client
+        return f"{client[0]}:{client[1]}" if client else ""
+
+    @property
+    def checked(self) -> object:
+        """For ``weir_proxy.access``: the credential that it last accepted on this connection."""
+        return self._protocol.checked
+
+    @checked.setter
+    def checked(self, checked: object) -> None:
+        self._protocol.checked = checked
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether the client has hung up."""
+        return self._protocol.client_gone
+
+    @property
+    def body_overdue(self) -> bool:
+        """Whether the body came too slowly."""
+        return self._protocol.body_overdue
+
+    @property
+    def answering(self) -> bool:
+        """Whether the answer has begun to go out."""
+        started: bool = self._cycle.response_started
+        return started
+
+    def on_client_gone(self, callback: Callable[[], None] | None) -> None:
+        """Call ``callback`` once when the client hangs up; None forgets it."""
+        self._protocol.call_when_gone = callback
+
+    def abort(self) -> None:
+        """Cut the connection off, so that nobody takes the answer for complete."""
+        self._protocol.transport.abort()
+
+    async def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        """Send a whole answer, head and body, in one write; Content-Length is added.
+
+        ASGI's two messages would be two packets, at a quarter of what the whole call costs. Waits while the
+        client does not read what it was sent before; does nothing when it has hung up.
+
+        Raises:
+            ValueError: A header holds a line break.
+        """
+        cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        lines = [f"{name}: {value}\r\n" for name, value in headers]
+        lines.append(f"content-length: {len(body)}\r\n")
+        if not cycle.keep_alive:
+            lines.append("connection: close\r\n")
+        head = "".join(lines)
+        if head.count("\n") != len(lines) or head.count("\r") != len(lines):
+            raise ValueError("a header of the answer holds a line break")
+        if cycle.scope["method"] == "HEAD":
+            body = b""
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        self._protocol.transport.write(
+            b"%b%b\r\n%b" % (STATUS_LINE[status], head.encode("latin-1", "replace"), body)
+        )
+        if not cycle.keep_alive:
+            self._protocol.transport.close()
+        cycle.on_response()
