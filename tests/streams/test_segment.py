@@ -25,6 +25,7 @@ from weir_streams.segment import (
     base_of,
     decode_record,
     decode_segment_header,
+    encode_gap,
     encode_record,
     encode_segment_header,
     segment_name,
@@ -134,6 +135,28 @@ def test_names_sort_as_their_numbers_do() -> None:
 @pytest.mark.parametrize("name", ["LOCK", "1.seg", "00000000000000000001.seg.new", "inflight"])
 def test_other_files_are_no_segments(name: str) -> None:
     assert base_of(name) is None
+
+
+# Files written by this release must be read by the next: change these only with a new version.
+GOLDEN_HEADER = (
+    "895745495253454701004000303132333435363738396162010000000000000000e025dafe5b0600"
+    "0000000000000000000000000000000000000000bcd29450"
+)
+GOLDEN_FAMILY = (
+    "f55752ff9af369f61f00000001000200070000000000000001e025dafe5b0600"
+    "01000100070000000300050002000000377b2261223a317d6c6c6d3a337b7d"
+)
+GOLDEN_SEAL = "f55752ff26e7df310000000002000000090000000000000002e025dafe5b0600"
+GOLDEN_GAP = "f55752ff14b8c8d74400000003000000090000000000000003e025dafe5b0600"
+
+
+def test_the_bytes_of_version_1_stay_what_they_are() -> None:
+    events = [EncodedEvent(EVENT_TOPICS[0], b"7", b'{"a":1}'), EncodedEvent(EVENT_TOPICS[2], b"llm:3", b"{}")]
+    us = 1_790_000_000_000_000
+    assert encode_segment_header(SegmentHeader(SPOOL_ID, 1, us)).hex() == GOLDEN_HEADER
+    assert encode_record(FAMILY, 7, us + 1, events).hex() == GOLDEN_FAMILY
+    assert encode_record(SEAL, 9, us + 2).hex() == GOLDEN_SEAL
+    assert encode_gap(100, 9, us + 3).hex() == GOLDEN_GAP
 
 
 def _with_checksum(record: bytearray) -> bytes:
