@@ -12,6 +12,7 @@ from weir_core.money import EXACT
 from weir_core.usage import Usage
 
 _MILLION_EXPONENT: Final = 6
+_NANO_EXPONENT: Final = 9
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,20 +84,33 @@ class Rates:
     ``prices`` are the standard prices below the first threshold, for those who want to show them.
     """
 
-    __slots__ = ("_by_service_tier", "_exponent", "_standard", "prices")
+    __slots__ = ("_by_service_tier", "_exponent", "_standard", "_units_per_nano", "prices")
 
     def __init__(self, sheet: PriceSheet) -> None:
         lists = [sheet.standard, *sheet.by_service_tier.values()]
         places = max(_decimal_places(band.prices) for bands in lists for band in bands)
         self.prices = sheet.standard[0].prices
+        # At least as fine as a nano-unit, so that rounding is one division of integers.
+        places = max(places, _NANO_EXPONENT - _MILLION_EXPONENT)
         self._exponent = -(places + _MILLION_EXPONENT)
+        self._units_per_nano = 10 ** (places + _MILLION_EXPONENT - _NANO_EXPONENT)
         self._standard = _compile(sheet.standard, places)
         self._by_service_tier: dict[str | None, _Table] = {
             tier: _compile(bands, places) for tier, bands in sheet.by_service_tier.items()
         }
 
     def cost(self, usage: Usage) -> Decimal:
-        """The exact price of these counters, not rounded.
+        """The exact price of these counters, not rounded."""
+        return Decimal(self._units(usage)).scaleb(self._exponent, context=EXACT)
+
+    def nano(self, usage: Usage) -> int:
+        """The price of these counters in nano-units: ``to_nano(cost(usage))``, without decimals on the way."""
+        nano, rest = divmod(self._units(usage), self._units_per_nano)
+        half = 2 * rest - self._units_per_nano
+        return nano + (half > 0 or (half == 0 and nano & 1))
+
+    def _units(self, usage: Usage) -> int:
+        """The price in units of 10 ** exponent.
 
         Counters that contradict each other (more cached tokens than prompt) never lower the price of others.
         """
@@ -122,7 +136,7 @@ class Rates:
         read, write, write_1h = usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
         audio, audio_output = usage.audio_prompt_tokens, usage.audio_response_tokens
         reasoning = usage.reasoning_tokens
-        units = (
+        return (
             max(prompt - read - write - audio, 0) * each_input
             + read * each_read
             + max(write - write_1h, 0) * each_write
@@ -134,7 +148,6 @@ class Rates:
             + usage.web_searches * each_web_search
             + usage.file_searches * each_file_search
         )
-        return Decimal(units).scaleb(self._exponent, context=EXACT)
 
 
 def _compile(bands: Sequence[Band], places: int) -> _Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weir_core.money import nano_to_text, to_nano
+from weir_core.money import nano_to_text
 from weir_core.usage import NO_USAGE, Usage
 from weir_core.vendors.estimate import (
     estimate_prompt_tokens,
@@ -44,7 +44,7 @@ def reserve(call: Call) -> Reservation:
         response = limit * max(1, fields.choices)
     usage = Usage(prompt_tokens=prompt, response_tokens=response, source="estimated")
     rates = call.configuration.prices.rates(call.served.vendor.name, call.model) if call.model else None
-    return Reservation(prompt, response, to_nano(rates.cost(usage)) if rates is not None else None)
+    return Reservation(prompt, response, rates.nano(usage) if rates is not None else None)
 
 
 def settle(call: Call) -> Settlement:
@@ -61,7 +61,7 @@ def settle(call: Call) -> Settlement:
     for model in (answered_by, call.model):
         rates = prices.rates(call.served.vendor.name, model) if model else None
         if rates is not None:
-            return Settlement(usage, nano_to_text(to_nano(rates.cost(usage))), prices.version)
+            return Settlement(usage, nano_to_text(rates.nano(usage)), prices.version)
     return Settlement(usage, None, None)
 
 

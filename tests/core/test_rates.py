@@ -1,7 +1,10 @@
 from decimal import Decimal, localcontext
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from weir_core.money import to_nano
 from weir_core.rates import Band, Prices, PriceSheet, Rates
 from weir_core.usage import Usage
 
@@ -103,3 +106,20 @@ def test_the_sum_is_exact_whatever_the_decimal_context_of_the_moment() -> None:
 
 def test_the_standard_prices_can_be_shown() -> None:
     assert Rates(PriceSheet(standard=(Band(0, CHAT), Band(9, Prices(input=Decimal(1)))))).prices is CHAT
+
+
+@given(
+    price=st.decimals("0.0000001", "1000", places=7),
+    prompt=st.integers(0, 10_000_000),
+    response=st.integers(0, 10_000_000),
+)
+def test_nano_units_are_the_exact_cost_rounded_once(price: Decimal, prompt: int, response: int) -> None:
+    rates = Rates(PriceSheet(standard=(Band(0, Prices(input=price, output=price * 3)),)))
+    usage = Usage(prompt_tokens=prompt, response_tokens=response)
+    assert rates.nano(usage) == to_nano(rates.cost(usage))
+
+
+@pytest.mark.parametrize(("tokens", "nano"), [(1, 0), (2, 1), (3, 2), (5, 2), (7, 4)])
+def test_half_a_nano_unit_goes_to_the_even_side(tokens: int, nano: int) -> None:
+    half_a_nano = Rates(PriceSheet(standard=(Band(0, Prices(input=Decimal("0.0005"))),)))
+    assert half_a_nano.nano(Usage(prompt_tokens=tokens)) == nano
