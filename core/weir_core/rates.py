@@ -93,7 +93,7 @@ class Rates:
         # At least as fine as a nano-unit, so that rounding is one division of integers.
         places = max(places, _NANO_EXPONENT - _MILLION_EXPONENT)
         self._exponent = -(places + _MILLION_EXPONENT)
-        self._units_per_nano = 10 ** (places + _MILLION_EXPONENT - _NANO_EXPONENT)
+        self._units_per_nano: int = 10 ** (places + _MILLION_EXPONENT - _NANO_EXPONENT)
         self._standard = _compile(sheet.standard, places)
         self._by_service_tier: dict[str | None, _Table] = {
             tier: _compile(bands, places) for tier, bands in sheet.by_service_tier.items()
@@ -104,10 +104,12 @@ class Rates:
         return Decimal(self._units(usage)).scaleb(self._exponent, context=EXACT)
 
     def nano(self, usage: Usage) -> int:
-        """The price of these counters in nano-units: ``to_nano(cost(usage))``, without decimals on the way."""
+        """The price of these counters in nano-units, rounded once, half to even."""
         nano, rest = divmod(self._units(usage), self._units_per_nano)
-        half = 2 * rest - self._units_per_nano
-        return nano + (half > 0 or (half == 0 and nano & 1))
+        beyond_half = 2 * rest - self._units_per_nano
+        if beyond_half > 0 or (beyond_half == 0 and nano % 2):
+            nano += 1
+        return nano
 
     def _units(self, usage: Usage) -> int:
         """The price in units of 10 ** exponent.
