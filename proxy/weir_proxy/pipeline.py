@@ -50,7 +50,8 @@ async def serve_call(
         call.outcome = "client_aborted"
     finally:
         # With a defect or a cancelled worker nothing is recorded yet: still one family, a gateway_error.
-        await gateway.recorder.record(call)
+        if not call.recorded:
+            await gateway.recorder.record(call)
 
 
 async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
