@@ -84,6 +84,10 @@ class ClientRequest:
             ValueError: A header holds a line break.
         """
         cycle = self._cycle
+        if cycle.response_started:
+            # Something failed behind the first bytes: a second head would look like a part of the body.
+            self.abort()
+            return
         if cycle.flow.write_paused and not cycle.disconnected:
             await cycle.flow.drain()
         if cycle.disconnected:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from weir_core.objects import HookType, Llm, Plugin
+from weir_core.objects import HookType, Llm, Plugin, StreamMode
 from weir_core.prices import PriceTable
 from weir_core.snapshot import Snapshot
 from weir_core.vendors import Operation, Vendor, get_vendor
@@ -30,6 +30,7 @@ class HookPoint:
     plugin: str
     timeout_s: float
     fail_closed: bool
+    stream_mode: StreamMode
     default_app_id: int | None
     shown_headers: tuple[str, ...]
 
@@ -167,6 +168,7 @@ def _stage(llm: Llm, plugins: Mapping[int, Plugin], hook_type: HookType) -> tupl
                 plugin=plugin.name,
                 timeout_s=attachment.timeout_ms / 1000,
                 fail_closed=on_error == "fail_closed",
+                stream_mode=attachment.stream_mode,
                 default_app_id=attachment.default_app_id,
                 shown_headers=tuple(glob.lower() for glob in attachment.response_headers),
             )

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TypeVar
 
@@ -98,7 +98,11 @@ class HookPipeline:
     async def response(self, call: Call, response: Response) -> Response:
         """Run both phases over a whole answer and return what the client shall get."""
         response = await self.response_headers(call, response)
-        for point in call.served.response:
+        return await self.response_body(call, call.served.response, response)
+
+    async def response_body(self, call: Call, points: Sequence[HookPoint], response: Response) -> Response:
+        """Run the body phase over a whole answer or one event of a stream; the same object is unchanged."""
+        for point in points:
             changed = await self._run(
                 call, point, lambda plugin, answer: plugin.response_body(call.info, answer), response
             )

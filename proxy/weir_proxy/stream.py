@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from weir_core.errors import SseEventTooLargeError
 from weir_core.vendors import StreamMark, StreamReader
-from weir_core.vendors.sse import SseSplitter
+from weir_core.vendors.sse import SseEvent, SseSplitter
 from weir_proxy.answer import finish_whole, merge_headers, own_headers
 from weir_proxy.asgi import Send
 from weir_proxy.call import Call
-from weir_proxy.errors import ClientGoneError, UpstreamBrokenError, UpstreamError
+from weir_proxy.errors import (
+    ClientGoneError,
+    RefusalError,
+    UpstreamBrokenError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from weir_proxy.exchange import begin_attempt, note_answer, note_end
 from weir_proxy.gateway import Gateway
 from weir_proxy.headers import client_headers, encode_headers
 from weir_proxy.upstream import UpstreamAnswer, UpstreamStream
 from weir_sdk import Headers, Response
+
+_FINISH_S = 10.0
 
 
 async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
@@ -31,18 +40,13 @@ async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
     began = time.perf_counter()
     try:
         with _cancelled_by_hang_up(call):
-            async with (
-                asyncio.timeout(call.served.llm.timeout_seconds),
-                gateway.upstream.stream(request) as upstream,
-            ):
+            async with gateway.upstream.stream(request) as upstream:
                 note_answer(call, upstream.status, upstream.headers)
                 if _is_event_stream(upstream):
                     await _Relay(gateway, call, send).run(upstream, began)
                     return
                 body = b"".join([chunk async for chunk in upstream.read()])
         await finish_whole(gateway, call, UpstreamAnswer(upstream.status, upstream.headers, body))
-    except TimeoutError as error:
-        raise UpstreamBrokenError("The stream took longer than the LLM's timeout_seconds.") from error
     finally:
         note_end(call, began)
 
@@ -57,6 +61,7 @@ class _Relay:
         self._send = send
         self._splitter = SseSplitter()
         self._reader: StreamReader = call.operation.stream_reader()
+        self._hooks = tuple(point for point in call.served.response if point.stream_mode == "chunks")
         self._captured: list[bytes] = []
         self._captured_bytes = 0
         self._terminal = b""
@@ -65,21 +70,25 @@ class _Relay:
         """Headers, chunks, record, terminal event; in that order whatever happens in between."""
         call = self._call
         await self._start(upstream)
+        chunks = upstream.read()
         try:
-            await self._pass_chunks(upstream.read(), began)
+            async with asyncio.timeout(call.served.llm.timeout_seconds):
+                await self._pass_chunks(chunks, began)
+            self._judge_end()
+        except TimeoutError:
+            self._break_off(UpstreamTimeoutError("The stream took longer than the LLM's timeout_seconds."))
         except UpstreamError as error:
-            call.attempts[-1].error = error.code
-            call.outcome = "upstream_error"
-            self._terminal = self._error_event(error)
+            self._break_off(error)
+        except RefusalError as refusal:
+            call.outcome, call.blocked_by = refusal.outcome, refusal.blocked_by
+            self._terminal = self._error_event(refusal)
         except asyncio.CancelledError:
             call.outcome = "client_aborted" if call.client_gone else "gateway_error"
             raise
-        else:
-            self._judge_end()
         finally:
             self._take_stock()
         await self._gateway.recorder.record(call)
-        await self._send({"type": "http.response.body", "body": self._terminal, "more_body": False})
+        await self._finish(chunks)
 
     async def _start(self, upstream: UpstreamStream) -> None:
         call = self._call
@@ -98,38 +107,78 @@ class _Relay:
         async for chunk in chunks:
             if call.first_byte_ms is None:
                 call.first_byte_ms = round((time.perf_counter() - began) * 1000, 3)
-            passed = self._judge(chunk)
+            passed = await self._judge(chunk)
             if passed:
                 call.response_bytes += len(passed)
                 self._capture(passed)
                 await self._send({"type": "http.response.body", "body": passed, "more_body": True})
+            if self._terminal:
+                return
 
-    def _judge(self, chunk: bytes) -> bytes:
+    async def _judge(self, chunk: bytes) -> bytes:
         """What of this chunk may pass now; the terminal event and all behind it are held back."""
+        try:
+            events = self._splitter.feed(chunk)
+        except SseEventTooLargeError as error:
+            raise UpstreamBrokenError(str(error)) from error
         passed: list[bytes] = []
-        for event in self._splitter.feed(chunk):
+        for event in events:
             mark = self._reader.feed(event)
+            if mark is StreamMark.USAGE_ONLY and self._call.hides_usage_chunk:
+                continue
+            raw = await self._through_hooks(event) if self._hooks and event.data else event.raw
+            self._call.chunk_count += 1
             if self._terminal or mark is StreamMark.TERMINAL:
-                self._terminal += event.raw
-                self._call.chunk_count += 1
-            elif mark is not StreamMark.USAGE_ONLY or not self._call.hides_usage_chunk:
-                passed.append(event.raw)
-                self._call.chunk_count += 1
+                self._terminal += raw
+            else:
+                passed.append(raw)
         return b"".join(passed)
+
+    async def _through_hooks(self, event: SseEvent) -> bytes:
+        """Show an event's data to the response plugins; what they change is framed again."""
+        call = self._call
+        shown = Response(
+            status_code=call.status, body=event.data, is_stream_chunk=True, request_id=call.request_id
+        )
+        after = await self._gateway.hooks.response_body(call, self._hooks, shown)
+        if after is shown:
+            return event.raw
+        body = after.body
+        name = b"event: %b\n" % event.name.encode() if event.name else b""
+        return name + b"data: " + body.replace(b"\n", b"\ndata: ") + b"\n\n" if body else b""
 
     def _judge_end(self) -> None:
         """A clean end is a served call when the vendor said that the answer was finished."""
-        call = self._call
-        self._terminal += self._splitter.rest()
-        finished = bool(self._terminal) or bool(self._reader.answer().finish_reasons)
-        call.outcome = "served" if finished and not self._reader.failed else "upstream_error"
-        if not finished:
-            call.attempts[-1].error = "upstream_truncated"
-            self._terminal = self._error_event(
+        if self._terminal or self._reader.answer().finish_reasons:
+            self._terminal += self._splitter.rest()
+            self._call.outcome = "upstream_error" if self._reader.failed else "served"
+        else:
+            self._break_off(
                 UpstreamBrokenError("The upstream ended its stream before the answer was finished.")
             )
 
-    def _error_event(self, error: UpstreamError) -> bytes:
+    def _break_off(self, error: UpstreamError) -> None:
+        self._call.attempts[-1].error = error.code
+        self._call.outcome = "upstream_error"
+        self._terminal = self._error_event(error)
+
+    async def _finish(self, chunks: AsyncIterator[bytes]) -> None:
+        """Release the end, then read the upstream's, so that its connection can be used again.
+
+        A client that no longer reads is cut off, an upstream that does not end is left.
+        """
+        try:
+            async with asyncio.timeout(_FINISH_S):
+                await self._send({"type": "http.response.body", "body": self._terminal, "more_body": False})
+        except TimeoutError:
+            self._call.client.abort()
+            return
+        with suppress(TimeoutError, UpstreamError):
+            async with asyncio.timeout(_FINISH_S):
+                async for _ in chunks:
+                    pass
+
+    def _error_event(self, error: UpstreamError | RefusalError) -> bytes:
         return self._call.served.vendor.sse_error(error.status, error.code, str(error), self._call.request_id)
 
     def _take_stock(self) -> None:

@@ -82,7 +82,7 @@ async def test_tool_use_passes_and_is_counted(world: World, client: anthropic.As
 
 async def test_counting_tokens_costs_nothing(world: World, client: anthropic.AsyncAnthropic) -> None:
     raw = await client.messages.with_raw_response.count_tokens(model=MODEL, messages=QUESTION)
-    assert raw.parse().input_tokens > 0
+    assert (await raw.parse()).input_tokens > 0
     assert (await world.families.of(raw.headers["x-request-id"])).sizes == (1, 1, 0)
 
 
