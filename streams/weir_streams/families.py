@@ -14,8 +14,6 @@ from weir_streams.errors import FamilyError
 from weir_streams.events import Analytics, Event, ProxyLog, encode
 from weir_streams.segment import FAMILY, encode_record
 
-MAX_EVENT_BYTES: Final = 1024 * 1024
-
 _SHORTER: Final = (512, 128, 32)
 _MOST_ATTEMPTS: Final = 4
 _MOST_REASONS: Final = 4
@@ -93,9 +91,16 @@ def _no_body(field: str, body: str | None, encoding: str | None, sha256: str | N
     if body is None:
         return {}
     if sha256 is None:
-        whole = base64.b64decode(body) if encoding == "base64" else body.encode("utf-8", "replace")
+        whole = _decode(body) if encoding == "base64" else body.encode("utf-8", "replace")
         sha256 = hashlib.sha256(whole).hexdigest()
     return {field: None, f"{field}_encoding": None, f"{field}_truncated": True, f"{field}_sha256": sha256}
+
+
+def _decode(body: str) -> bytes:
+    try:
+        return base64.b64decode(body)
+    except ValueError:
+        return body.encode("utf-8", "replace")
 
 
 def _forms(family: Sequence[Event]) -> Iterator[list[Event]]:

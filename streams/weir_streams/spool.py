@@ -211,15 +211,16 @@ class Spool:
             record = b""
         others = self._table.taken - 1
         if record and len(record) <= _MAX_FAMILY_BYTES:
+            if not self._headroom.covers_after(len(record), others):
+                self._headroom.grow()
             if self._headroom.covers_after(len(record), others):
-                return record
-            if self._headroom.grow() and self._headroom.covers_after(len(record), others):
                 return record
         return fit_family(family, self.id, seq, wall_us, self._headroom.reserve)
 
     def _make_room(self, requests: int) -> None:
         while not self._headroom.covers(requests):
-            if not self._headroom.grow():
+            # The keeper may have taken the last segment that could be had just before, for us.
+            if not self._headroom.grow() and not self._headroom.covers(requests):
                 raise self._refusal()
 
     def _free_synced(self, reached: int) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from tests.streams.support import SMALL, RecordingLogger, admission, family
 
 from weir_core.clock import SystemClock
+from weir_streams.inflight import Slot
 from weir_streams.spool import Spool
 
 IN_FLIGHT = 5
@@ -24,7 +25,7 @@ IN_FLIGHT = 5
 async def main(root: Path, run: str, sync: str) -> None:
     settings = msgspec.structs.replace(SMALL, sync=sync)
     spool = Spool.open(root, settings=settings, clock=SystemClock(), logger=RecordingLogger())
-    waiting = deque()
+    waiting: deque[Slot] = deque()
     number = 0
     while True:
         number += 1

@@ -26,6 +26,7 @@ from weir_streams.spool import Spool
 
 FAMILIES = 20_000
 BODY = '{"model":"gpt-4o","messages":[{"role":"user","content":"' + "hello world " * 60 + '"}]}'
+Waiting = tuple[bytes, asyncio.AbstractEventLoop, asyncio.Future[None]]
 Append = Callable[[bytes], Awaitable[None]]
 
 
@@ -71,8 +72,11 @@ def at_end_of_turn(file: File) -> Append:
 
 
 def on_a_thread(file: File) -> Append:
-    records: queue.SimpleQueue[tuple[bytes, asyncio.AbstractEventLoop, asyncio.Future[None]]]
-    records = queue.SimpleQueue()
+    records: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
+
+    def release(batch: list[Waiting]) -> None:
+        for _, _, future in batch:
+            future.set_result(None)
 
     def run() -> None:
         while True:
@@ -80,7 +84,7 @@ def on_a_thread(file: File) -> Append:
             while not records.empty():
                 batch.append(records.get())
             file.write(b"".join(record for record, _, _ in batch))
-            batch[0][1].call_soon_threadsafe(lambda batch=batch: [f.set_result(None) for _, _, f in batch])
+            batch[0][1].call_soon_threadsafe(release, batch)
 
     threading.Thread(target=run, daemon=True).start()
 

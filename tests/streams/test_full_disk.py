@@ -28,6 +28,7 @@ from weir_streams.inflight import Slot
 from weir_streams.settings import KIB, MIB
 from weir_streams.spool import Spool
 
+pytestmark = pytest.mark.usefixtures("no_keeper")
 LARGE_BODY = "x" * 60_000
 
 
@@ -125,7 +126,6 @@ def test_what_was_in_flight_on_a_full_disk_is_recovered_on_it(disk: Disk, clock:
     slots = admit_until_refused(spool)
     for slot in slots:
         slot.mark_sending(model="m", prompt_tokens=1, response_tokens=1, cost_nano=1, metered=True)
-    spool._keeper.stop()
     spool._syncer.stop()
     spool._owned.close()
     again = open_on(disk.root, clock)

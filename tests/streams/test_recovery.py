@@ -26,6 +26,8 @@ from weir_streams.settings import SpoolSettings
 from weir_streams.spool import Spool
 from weir_streams.syncing import sync_writer
 
+pytestmark = pytest.mark.usefixtures("no_keeper")
+
 
 class Killed(BaseException):
     """Stands for SIGKILL at a chosen line."""
@@ -33,7 +35,6 @@ class Killed(BaseException):
 
 def abandon(spool: Spool) -> None:
     """Leave a spool as SIGKILL does: nothing sealed, slots as they are, the lock free."""
-    spool._keeper.stop()
     spool._syncer.stop()
     spool._owned.close()
 

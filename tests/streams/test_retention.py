@@ -20,6 +20,8 @@ from weir_streams.settings import SpoolSettings
 
 HOUR_S = 3600.0
 
+pytestmark = pytest.mark.usefixtures("no_keeper")
+
 
 @pytest.fixture
 def clock() -> ManualClock:

@@ -31,6 +31,7 @@ from weir_streams.home import spool_directories
 from weir_streams.settings import MIB, SpoolSettings
 from weir_streams.spool import Spool
 
+pytestmark = pytest.mark.usefixtures("no_keeper")
 ALWAYS = msgspec.structs.replace(SMALL, sync="always")
 
 
@@ -161,7 +162,7 @@ def test_families_that_the_disk_refused_are_written_when_it_is_back(tmp_path: Pa
         assert spool.in_flight == 2
         with pytest.raises(SpoolFullError, match="refused"):
             spool.admit(admission(4))
-    spool._write_refused()
+    spool._keeper.tick()
     assert spool.healthy
     assert spool.in_flight == 0
     append(spool, 5)
@@ -178,7 +179,6 @@ def test_families_that_the_disk_refused_are_recovered_if_the_process_dies_first(
     slot = spool.admit(admission(2))
     with file_size_limit(64), pytest.raises(SpoolWriteError):
         spool.append(slot, family(2, slot.event_ids))
-    spool._keeper.stop()
     spool._syncer.stop()
     spool._owned.close()
     open_spool(tmp_path).close()
@@ -225,7 +225,6 @@ def test_a_slot_that_was_not_synced_is_recovered_or_found_but_never_lost(tmp_pat
     slot = spool.admit(admission())
     spool.append(slot, family(1, slot.event_ids))
     assert spool.in_flight == 1
-    spool._keeper.stop()
     spool._owned.close()
     open_spool(tmp_path).close()
     assert [event["outcome"] for event in all_events(tmp_path) if "outcome" in event] == ["served"]

@@ -70,7 +70,12 @@ def test_what_a_failed_sync_may_have_dropped_is_written_again(
 def test_the_table_follows_the_segments(writer: SegmentWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     table = InflightTable.open(writer.files.directory, 4)
     order: list[str] = []
-    monkeypatch.setattr("weir_streams.syncing.sync_writer", lambda _: order.append("segments") or 1)
+
+    def sync_segments(writer: SegmentWriter) -> int:
+        order.append("segments")
+        return writer.next_seq
+
+    monkeypatch.setattr("weir_streams.syncing.sync_writer", sync_segments)
     monkeypatch.setattr(table, "sync", lambda: order.append("table"))
     table.dirty = True
     reached: list[int] = []
@@ -80,7 +85,7 @@ def test_the_table_follows_the_segments(writer: SegmentWriter, monkeypatch: pyte
     write(writer, 1)
     syncer.sync_once()
     assert order == ["table", "segments", "table"]
-    assert reached == [1]
+    assert reached == [4]
 
 
 def _refuse(_: int) -> None:
