@@ -12,7 +12,7 @@ from tests.clients.conftest import World
 
 pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
 
-MODEL = "claude-sonnet-4-5"
+MODEL = "claude-sonnet-4-6"
 QUESTION = [{"role": "user", "content": "How deep is the weir?"}]
 TOOLS = [{"name": "depth", "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}}}]
 

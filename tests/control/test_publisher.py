@@ -93,7 +93,8 @@ async def test_a_burst_of_changes_becomes_few_snapshots_and_the_outbox_is_emptie
     last = [await change(store) for _ in range(20)][-1]
     gate.set()
     await publisher.wait_for(last)
-    assert feed.revisions == [0, last]
+    assert (feed.revisions[0], feed.revisions[-1]) == (0, last)
+    assert len(feed.revisions) < last
     while await outbox_rows(store):
         await asyncio.sleep(0)
     await publisher.stop()

@@ -43,7 +43,7 @@ class Load:
                 await self._call(client, "openai" if turn % 3 else "anthropic", stream=turn % 2 == 0)
 
     async def _call(self, client: httpx2.AsyncClient, vendor: str, *, stream: bool) -> None:
-        model = "gpt-4o-mini" if vendor == "openai" else "claude-sonnet-4-5"
+        model = "gpt-4o-mini" if vendor == "openai" else "claude-sonnet-4-6"
         body = {
             "model": model,
             "messages": [{"role": "user", "content": "hi"}],
