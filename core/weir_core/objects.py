@@ -91,7 +91,10 @@ class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True, tag="plugin"):
-    """A plugin as the admin wants it; what it is doing is its observed state, kept elsewhere."""
+    """A plugin as the admin wants it; what it is doing is its observed state, kept elsewhere.
+
+    ``generation`` is raised by a reload: nothing else of the plugin changes, and it starts anew everywhere.
+    """
 
     id: int
     name: str
@@ -107,6 +110,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, tag="plugin"):
     runtime: Runtime = "gateway"
     required_for_ready: bool = False
     namespace: str = ""
+    generation: int = 1
 
 
 class ModelPrice(msgspec.Struct, frozen=True, kw_only=True, tag="model_price"):

@@ -263,6 +263,7 @@ def _what_starts(plugin: Plugin) -> bytes:
             plugin.service_scopes,
             plugin.name,
             plugin.slug,
+            plugin.generation,
         )
     )
 

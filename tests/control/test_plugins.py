@@ -308,6 +308,19 @@ async def test_reload_tries_again_and_makes_a_revision(world: World) -> None:
     assert answer.headers["x-weir-revision"]
 
 
+async def test_each_reload_publishes_a_higher_generation_and_a_change_does_not(world: World) -> None:
+    generations = []
+    for method, path, body in (
+        ("POST", "/plugins", PLUGIN),
+        ("PATCH", "/plugins/1", {"config": {"team": "b"}}),
+        ("POST", "/plugins/1/reload", None),
+        ("POST", "/plugins/1/reload", None),
+    ):
+        answer = await world.admin(method, path, body)
+        generations.append((await world.published(answer)).plugins[1].generation)
+    assert generations == [1, 1, 2, 3]
+
+
 async def test_the_schema_of_a_plugin_can_be_asked_for(world: World) -> None:
     world.prober.results[COMMAND] = starts("auth", schema=SCHEMA)
     await world.admin.plugin()

@@ -291,6 +291,39 @@ class TestChanging:
         assert diary == ["start plain"]
         assert host.states()[1].state == "ready"
 
+    async def test_a_higher_generation_is_started_anew_and_the_old_one_drained(
+        self, host_of: HostOf, command_of: CommandOf, tagger: Callable[..., Plugin], call: CallInfo
+    ) -> None:
+        story: list[str] = []
+        entered, release = asyncio.Event(), asyncio.Event()
+
+        class Numbered(BasePlugin):
+            async def initialize(self, ctx: Context, config: dict[str, Any]) -> None:
+                self.number = sum(entry.startswith("start") for entry in story) + 1
+                story.append(f"start {self.number}")
+
+            async def handle_post_auth(self, ctx: Context, request: Request) -> None:
+                request.headers["X-Tag"] = str(self.number)
+                if self.number == 1:
+                    entered.set()
+                    await release.wait()
+                    story.append("call on 1")
+
+            async def shutdown(self, ctx: Context) -> None:
+                story.append(f"stop {self.number}")
+
+        host, command = host_of(), command_of(Numbered)
+        await host.apply(Snapshot(1, [tagger(command=command)]), AT_ONCE)
+        in_flight = asyncio.ensure_future(tag_of(host.get(1), call))
+        await entered.wait()
+        await host.apply(Snapshot(2, [tagger(command=command, generation=2)]), AT_ONCE)
+        assert await tag_of(host.get(1), call) == "2"
+        assert story == ["start 1", "start 2"]
+        release.set()
+        assert await in_flight == "1"
+        await until(lambda: len(story) == 4)
+        assert story[2:] == ["call on 1", "stop 1"]
+
     async def test_while_the_new_one_starts_the_old_one_serves(
         self, host_of: HostOf, tagger: Callable[..., Plugin], call: CallInfo
     ) -> None:

@@ -119,6 +119,7 @@ def _plugin(row: RowMapping, keyring: KeyRing) -> Plugin:
         runtime=row["runtime"],
         required_for_ready=row["required_for_ready"],
         namespace=row["namespace"],
+        generation=row["generation"],
     )
 
 
