@@ -136,12 +136,15 @@ class Collector:
         if instance.implements(_BATCH):
             return (await self._call_batch([message]))[0]
         if instance.implements(self._form.handler):
-            return await self._in_time(self._form.call(instance, message))
+            async with instance.turn(self._form.handler):
+                return await self._in_time(self._form.call(instance, message))
         return DataCollectionResponse()
 
     async def _call_batch(self, messages: list[Event]) -> list[DataCollectionResponse]:
+        instance = self._serving()
         try:
-            return await self._in_time(self._serving().batch(messages))
+            async with instance.turn(_BATCH):
+                return await self._in_time(instance.batch(messages))
         except PluginError as error:
             if error.retryable or len(messages) == 1:
                 raise

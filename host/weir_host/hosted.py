@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import NoReturn
 
 import msgspec
@@ -21,6 +22,7 @@ from weir_host.instance import (
     ResponseCall,
     RunningPlugin,
     State,
+    Turn,
 )
 from weir_host.limits import HostLimits
 from weir_sdk import Analytics, BudgetUsage, Event, Logger, ProxyLog, Request, Response
@@ -138,6 +140,16 @@ class HostedPlugin:
         """Whether a hook type or a handler of this name is served."""
         return self._calls.implements(hook)
 
+    @asynccontextmanager
+    async def turn(self, handler: str, /) -> AsyncIterator[None]:
+        """Room for a call of a handler, in what serves once there is room."""
+        while True:
+            calls = self._calls
+            async with calls.turn(handler):
+                if calls is self._calls:
+                    yield
+                    return
+
     def pre_auth(self, call: CallInfo, request: Request, /) -> RequestCall:
         """Forwarded to what serves now, as all that follow."""
         return self._calls.pre_auth(call, request)
@@ -243,6 +255,9 @@ class _NotServing:
 
     def implements(self, hook: str, /) -> bool:
         return hook in self._serves
+
+    def turn(self, _: str, /) -> Turn:
+        return nullcontext()
 
     async def _refuse(self, *_: object) -> NoReturn:
         raise PluginNotReadyError(self._message)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 from weir_core.objects import Plugin
@@ -29,6 +29,7 @@ from weir_host.errors import (
     PluginProtocolError,
     PluginStartError,
 )
+from weir_host.instance import Turn
 from weir_host.limits import HostLimits
 from weir_host.loading import described, load_plugin, require_handlers, served_hooks
 from weir_host.outcomes import (
@@ -79,6 +80,7 @@ class InProcessPlugin:
         self._limits = limits
         self._runner = HandlerRunner(f"weir-plugin-{plugin.slug}", limits)
         self._handlers: dict[str, Invocation] = {}
+        self._turns: dict[str, Turn] = {}
         self._serves: frozenset[str] = frozenset()
         self._shutdown: Invocation | None = None
 
@@ -91,6 +93,7 @@ class InProcessPlugin:
             assert isinstance(loaded, BasePlugin)
             handlers = require_handlers(loaded, self._hook_types)
             self._handlers = {name: runner.invocation(handler) for name, handler in handlers.items()}
+            self._turns = {name: runner.turn(handler) for name, handler in handlers.items()}
             self._serves = served_hooks(handlers)
             self._shutdown = runner.invocation(loaded.shutdown)
             await runner.invocation(loaded.initialize)(self._context(), copy.deepcopy(self._plugin.config))
@@ -124,6 +127,10 @@ class InProcessPlugin:
     def implements(self, hook: str) -> bool:
         """Whether a handler or a hook type of this name is served."""
         return hook in self._serves
+
+    def turn(self, handler: str) -> Turn:
+        """Room for a call of a handler: the plugin's plain ``def`` handlers share its threads."""
+        return self._turns.get(handler, nullcontext())
 
     def pre_auth(self, call: CallInfo, request: Request) -> Coroutine[Any, Any, RequestOutcome]:
         """Run ``handle_pre_auth``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -24,6 +25,7 @@ RequestCall: TypeAlias = Coroutine[Any, Any, RequestOutcome]
 ResponseCall: TypeAlias = Coroutine[Any, Any, Response | None]
 CollectorCall: TypeAlias = Coroutine[Any, Any, DataCollectionResponse]
 BatchCall: TypeAlias = Coroutine[Any, Any, list[DataCollectionResponse]]
+Turn: TypeAlias = AbstractAsyncContextManager[None]
 
 
 class PluginState(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,14 @@ class Calls(Protocol):
         """Whether it serves a hook type (``post_auth``) or has a handler (``handle_post_auth``).
 
         Only what the plugin's ``hook_types`` name counts.
+        """
+        ...
+
+    def turn(self, handler: str, /) -> Turn:
+        """Entered when there is room for one more call of the handler; the room is kept until it is left.
+
+        Calls need no turn. It is for callers with a backlog: a deadline that is set within the turn is that
+        of the call alone, while a call without one may spend it waiting for a thread.
         """
         ...
 

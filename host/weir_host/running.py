@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 from weir_host.errors import HandlerQuitError
 from weir_host.inflight import InFlight
+from weir_host.instance import Turn
 from weir_host.limits import HostLimits
 from weir_host.tasks import HandlerTasks
 from weir_host.threads import HandlerThreads
@@ -25,6 +27,7 @@ class HandlerRunner:
         self._inflight = InFlight()
         self._tasks = HandlerTasks(self._inflight, cancel_grace_s=limits.cancel_grace_s)
         self._threads = HandlerThreads(name, self._inflight, limit=limits.threads_per_plugin)
+        self._turns = asyncio.Semaphore(limits.threads_per_plugin)
 
     @property
     def abandoned(self) -> int:
@@ -39,6 +42,12 @@ class HandlerRunner:
         if is_inline(handler):
             return lambda *arguments: self._inline(handler, arguments)
         return lambda *arguments: self.in_thread(handler, *arguments)
+
+    def turn(self, handler: Callable[..., Any]) -> Turn:
+        """Room for one call; may be entered again and again. Only threads are ever short."""
+        if inspect.iscoroutinefunction(handler) or is_inline(handler):
+            return nullcontext()
+        return self._turns
 
     async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> object:
         """Call a plain function that may block."""

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,9 @@ class FakeInstance:
 
     def implements(self, hook: str) -> bool:
         return hook.removeprefix("handle_") in self.handlers
+
+    def turn(self, _handler: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def proxy_log(self, log: Any) -> Any:
         return await self._call("proxy_log", log)

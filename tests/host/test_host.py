@@ -384,6 +384,46 @@ class TestChanging:
         await until(lambda: "stop old" in story)
         assert story.index("call on old") < story.index("stop old")
 
+    async def test_who_waits_for_a_turn_on_the_old_one_gets_it_on_the_new_one(
+        self, host_of: HostOf, command_of: CommandOf, tagger: Callable[..., Plugin]
+    ) -> None:
+        class Plain(BasePlugin):
+            def handle_post_auth(self, ctx: Context, request: Request) -> None: ...
+
+        host, command = host_of(limits=HostLimits(threads_per_plugin=1)), command_of(Plain)
+        await host.apply(Snapshot(1, [tagger(command=command)]), AT_ONCE)
+        instance = host.get(1)
+        assert instance is not None
+        entered: list[int] = []
+        leave = [asyncio.Event(), asyncio.Event()]
+
+        async def take(number: int) -> None:
+            async with instance.turn("handle_post_auth"):
+                entered.append(number)
+                await leave[number].wait()
+
+        old, new = asyncio.ensure_future(take(0)), asyncio.ensure_future(take(1))
+        await until(lambda: entered == [0])
+        await host.apply(Snapshot(2, [tagger(command=command, generation=2)]), AT_ONCE)
+        leave[0].set()
+        await until(lambda: entered == [0, 1])
+        last = asyncio.ensure_future(take(1))
+        await asyncio.sleep(0)
+        assert entered == [0, 1]
+        leave[1].set()
+        await asyncio.gather(old, new, last)
+
+    async def test_what_does_not_serve_needs_no_turn(
+        self, host_of: HostOf, tagger: Callable[..., Plugin], call: CallInfo
+    ) -> None:
+        host = host_of()
+        await host.apply(Snapshot(1, [tagger(config={"fail": True})]), AT_ONCE)
+        instance = host.get(1)
+        assert instance is not None
+        async with instance.turn("handle_post_auth"):
+            with pytest.raises(PluginNotReadyError):
+                await instance.post_auth(call, make_request())
+
     async def test_the_newest_of_several_snapshots_counts(
         self, host_of: HostOf, tagger: Callable[..., Plugin], call: CallInfo, diary: list[str]
     ) -> None:

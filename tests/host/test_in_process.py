@@ -361,6 +361,45 @@ class TestCollectors:
             await plugin.batch([make_proxy_log()])
 
 
+class Mixed(BasePlugin):
+    """Handlers of every kind."""
+
+    def handle_proxy_log(self, ctx: Context, log: ProxyLog) -> None: ...
+
+    def handle_analytics(self, ctx: Context, analytics: Analytics) -> None: ...
+
+    async def handle_budget_usage(self, ctx: Context, usage: BudgetUsage) -> None: ...
+
+    @inline
+    def handle_batch(self, ctx: Context, events: Sequence[Event]) -> None: ...
+
+
+class TestTurns:
+    """Room for callers with a backlog."""
+
+    async def test_plain_handlers_share_as_many_turns_as_there_are_threads(self, start: Start) -> None:
+        plugin = await start(Mixed, limits=HostLimits(threads_per_plugin=2))
+        entered: list[str] = []
+
+        async def take(handler: str) -> None:
+            async with plugin.turn(handler):
+                entered.append(handler)
+
+        async with plugin.turn("handle_proxy_log"):
+            async with plugin.turn("handle_analytics"):
+                waiting = asyncio.ensure_future(take("handle_proxy_log"))
+                await asyncio.sleep(0)
+                assert entered == []
+            await waiting
+        assert entered == ["handle_proxy_log"]
+
+    @pytest.mark.parametrize("handler", ["handle_budget_usage", "handle_batch", "handle_auth"])
+    async def test_what_needs_no_thread_waits_for_no_turn(self, start: Start, handler: str) -> None:
+        plugin = await start(Mixed, limits=HostLimits(threads_per_plugin=1))
+        async with plugin.turn("handle_proxy_log"), plugin.turn(handler), plugin.turn(handler):
+            pass
+
+
 class TestLife:
     """Starting and stopping one instance."""
 
