@@ -16,24 +16,27 @@ _CONTENT_LENGTH = b"content-length"
 
 
 class ClientRequest:
-    """Found by the app in ``scope["weir.request"]``.
+    """Found by the app in ``scope["weir.request"]``."""
 
-    Attributes:
-        content_length: Bytes that the body was announced with, None when it was not.
-        headers: All headers but Content-Length.
-    """
-
-    __slots__ = ("_cycle", "_protocol", "content_length", "headers")
+    __slots__ = ("_cycle", "_protocol")
 
     def __init__(self, protocol: GatewayProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
-        self.content_length: int | None = None
-        raw = list(cycle.scope["headers"])
-        plain = [item for item in raw if item[0] != _CONTENT_LENGTH]
-        if len(plain) < len(raw):
-            self.content_length = next(int(value) for name, value in raw if name == _CONTENT_LENGTH)
-        self.headers: RequestHeaders = protocol.parsed_headers(plain)
+
+    def headers(self) -> RequestHeaders:
+        """All headers but Content-Length."""
+        return self._protocol.parsed_headers(
+            [item for item in self._cycle.scope["headers"] if item[0] != _CONTENT_LENGTH]
+        )
+
+    @property
+    def content_length(self) -> int | None:
+        """Bytes that the body was announced with, None when it was not."""
+        for name, value in self._cycle.scope["headers"]:
+            if name == _CONTENT_LENGTH:
+                return int(value)
+        return None
 
     @property
     def remote_addr(self) -> str:
@@ -58,7 +61,7 @@ class ClientRequest:
     @property
     def body_overdue(self) -> bool:
         """Whether the body came too slowly."""
-        return self._protocol.body_overdue
+        return self._protocol.overdue is self._cycle
 
     @property
     def answering(self) -> bool:

@@ -94,7 +94,7 @@ def admit(gateway: Gateway, configuration: Configuration, target: Target, scope:
     """
     started, started_us = time.perf_counter(), gateway.clock.wall_us()
     client = scope["weir.request"]
-    headers = client.headers
+    headers = client.headers()
     trace = begin_span(headers.get("traceparent"), headers.get("tracestate"))
     client_request_id = headers.get("x-request-id")
     if client_request_id is not None and not valid_client_request_id(client_request_id):

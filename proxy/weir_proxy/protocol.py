@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from weir_proxy.client import ClientRequest
 from weir_proxy.headers import RequestHeaders
@@ -31,15 +31,16 @@ class GatewayProtocol(HttpToolsProtocol):
 
     checked: object = None
     client_gone = False
-    body_overdue = False
     call_when_gone: Callable[[], None] | None = None
+    overdue: RequestResponseCycle | None = None
+    """The request whose body came too slowly."""
     _raw_headers: list[tuple[bytes, bytes]] | None = None
     _parsed_headers: RequestHeaders | None = None
+    # What the timer is about: a message by its scope, its headers or its body; since when, how many bytes.
     _timer: asyncio.TimerHandle | None = None
-    _awaiting = "headers"
-    _header_bytes = 0
-    _body_bytes = 0
-    _body_started = 0.0
+    _watched: tuple[object, bool] = (None, True)
+    _since = 0.0
+    _bytes = 0
 
     def parsed_headers(self, raw: list[tuple[bytes, bytes]]) -> RequestHeaders:
         """A client repeats its headers on a connection; then what was worked out about them is still true."""
@@ -60,46 +61,31 @@ class GatewayProtocol(HttpToolsProtocol):
             callback()
 
     def data_received(self, data: bytes) -> None:
-        before = self._awaiting
         super().data_received(data)
-        if self._awaiting == "headers":
-            self._count_header_bytes(len(data))
-        elif self._awaiting == "body":
-            self._count_body_bytes(len(data))
-        if self._awaiting != before or self._awaiting == "nothing":
-            self._disarm()
-        if self._timer is None and self._awaiting != "nothing" and not self.transport.is_closing():
-            self._await_more()
-
-    def on_message_begin(self) -> None:
-        self._awaiting = "headers"
-        self._header_bytes = 0
-        self.body_overdue = False
-        super().on_message_begin()
+        cycle = self.cycle
+        if cycle is not None and cycle.scope is self.scope and not cycle.more_body:
+            if self._timer is not None:
+                self._disarm()
+        elif not self.transport.is_closing():
+            self._watch(len(data))
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        self._awaiting = "body"
-        self._body_bytes = 0
-        self._body_started = self.loop.time()
         self.scope["weir.request"] = ClientRequest(self, self.cycle)  # type: ignore[typeddict-unknown-key]
 
-    def on_message_complete(self) -> None:
-        self._awaiting = "nothing"
-        super().on_message_complete()
-
-    def _count_header_bytes(self, count: int) -> None:
-        self._header_bytes += count
-        if self._header_bytes > _MAX_HEADER_BYTES:
+    def _watch(self, received: int) -> None:
+        """Something of the current message is missing: see that it comes in time, and not for ever."""
+        in_headers = self.cycle is None or self.cycle.scope is not self.scope
+        watched, was_in_headers = self._watched
+        if watched is not self.scope or was_in_headers != in_headers:
+            self._disarm()
+            self._watched, self._since, self._bytes = (self.scope, in_headers), self.loop.time(), 0
+        self._bytes += received
+        if in_headers and self._bytes > _MAX_HEADER_BYTES:
             self._refuse(431, f"The request's headers are larger than {_MAX_HEADER_BYTES} bytes.")
-
-    def _count_body_bytes(self, count: int) -> None:
-        self._body_bytes += count
-
-    def _await_more(self) -> None:
-        if self._awaiting == "headers":
+        elif self._timer is None and in_headers:
             self._arm(self.header_timeout_s, self._headers_overdue)
-        else:
+        elif self._timer is None:
             self._arm(self.body_timeout_s, self._check_body)
 
     def _headers_overdue(self) -> None:
@@ -107,14 +93,14 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _check_body(self) -> None:
         self._timer = None
-        allowed = self.body_timeout_s + self._body_bytes / _MIN_BODY_BYTES_PER_SECOND
-        left = self._body_started + allowed - self.loop.time()
+        allowed = self.body_timeout_s + self._bytes / _MIN_BODY_BYTES_PER_SECOND
+        left = self._since + allowed - self.loop.time()
         if left > 0:
             self._arm(left, self._check_body)
         elif self.cycle is None or self.cycle.response_complete:
             self.transport.close()
         else:
-            self.body_overdue = True
+            self.overdue = self.cycle
             self.cycle.message_event.set()
 
     def _refuse(self, status: int, message: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 from pyreqwest.client import Client, ClientBuilder
@@ -28,6 +30,7 @@ from weir_proxy.errors import (
 
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _SILENCE_TIMEOUT = timedelta(seconds=60)
+_IO_THREAD = "pyreqwest"
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 Headers = Sequence[tuple[str, str]]
@@ -79,7 +82,9 @@ class Upstream:
             .follow_redirects(False)
             .user_agent("weir")
         )
-        return cls(builder.build())
+        client = builder.build()
+        _let_the_loop_run()
+        return cls(client)
 
     async def close(self) -> None:
         """Close every connection; calls still running fail."""
@@ -124,6 +129,21 @@ class Upstream:
             .timeout(request.timeout)
         )
         return builder.body_bytes(request.body) if request.body else builder
+
+
+def _let_the_loop_run() -> None:
+    """Keep the client's I/O thread from taking the processor from the event loop at every request (Linux).
+
+    Woken by the loop's own request, a thread of the normal class runs at once, and the loop pays two switches
+    for each request. In the batch class it runs when the loop waits, and then for many requests in one go:
+    with both on one core, a fifth less CPU per call. Where there are cores enough it changes nothing.
+    """
+    if not hasattr(os, "SCHED_BATCH"):
+        return
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            if (task / "comm").read_text().strip() == _IO_THREAD:
+                os.sched_setscheduler(int(task.name), os.SCHED_BATCH, os.sched_param(0))
 
 
 async def _chunks(answer: Response, request: UpstreamRequest) -> AsyncIterator[bytes]:

@@ -42,8 +42,8 @@ class Recording:
                 break
         if self.wait_for_hang_up:
             await self.hung_up.wait()
-        seen = connection.headers.get("x-number") or str(size)
-        extra = (connection.headers.get("x-answer") or "").replace("\t", "\r\n")
+        seen = connection.headers().get("x-number") or str(size)
+        extra = (connection.headers().get("x-answer") or "").replace("\t", "\r\n")
         try:
             await connection.answer(200, [("x-extra", extra)], seen.encode())
         except ValueError as error:
