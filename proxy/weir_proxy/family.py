@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
 from weir_core.clock import rfc3339
+from weir_core.periods import month_at
 from weir_proxy.call import Call
 from weir_proxy.settlement import Settlement
 from weir_streams.events import Analytics, BudgetUsage, Event, Latency, ProxyLog
@@ -120,7 +120,7 @@ def _analytics(call: Call, identity: dict[str, Any], settlement: Settlement) -> 
 
 
 def _budget_usage(call: Call, identity: dict[str, Any], settlement: Settlement) -> BudgetUsage:
-    period = month_of(identity["timestamp"][:7])
+    period = month_at(call.started_us)
     return BudgetUsage(
         **identity,
         event_id=call.slot.event_ids.budget_usage,
@@ -128,18 +128,10 @@ def _budget_usage(call: Call, identity: dict[str, Any], settlement: Settlement) 
         prompt_tokens=settlement.usage.prompt_tokens,
         response_tokens=settlement.usage.response_tokens,
         cost=settlement.cost,
-        period_id=period[0],
-        period_start=period[1],
-        period_end=period[2],
+        period_id=period.id,
+        period_start=period.start,
+        period_end=period.end,
     )
-
-
-@lru_cache(maxsize=4)
-def month_of(year_month: str) -> tuple[str, str, str]:
-    """A calendar month in UTC as (id, first moment, first moment of the next): ``2026-11``."""
-    year, month = int(year_month[:4]), int(year_month[5:7])
-    after = f"{year + month // 12:04d}-{month % 12 + 1:02d}"
-    return year_month, f"{year_month}-01T00:00:00.000000Z", f"{after}-01T00:00:00.000000Z"
 
 
 def capture(body: bytes, limit: int) -> CapturedBody:

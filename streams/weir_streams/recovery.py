@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import msgspec
 
 from weir_core.clock import Clock, rfc3339
 from weir_core.money import nano_to_text
+from weir_core.periods import month_at
 from weir_streams.admission import Orphan
 from weir_streams.events import PROXY_LOG_TOPIC, Analytics, Attempt, BudgetUsage, Event, Latency, ProxyLog
 from weir_streams.families import fit_family
@@ -89,7 +89,7 @@ def orphan_family(orphan: Orphan, currency: str) -> list[Event]:
         )
     )
     if sending.metered:
-        period_id, period_start, period_end = _month(orphan.admitted.started_us)
+        period = month_at(orphan.admitted.started_us)
         family.append(
             BudgetUsage(
                 **identity,
@@ -99,9 +99,9 @@ def orphan_family(orphan: Orphan, currency: str) -> list[Event]:
                 response_tokens=sending.response_tokens,
                 cost=cost,
                 currency=currency,
-                period_id=period_id,
-                period_start=period_start,
-                period_end=period_end,
+                period_id=period.id,
+                period_start=period.start,
+                period_end=period.end,
             )
         )
     return family
@@ -170,12 +170,3 @@ def _proxy_log(orphan: Orphan, identity: dict[str, Any]) -> ProxyLog:
 
 def _attempts(orphan: Orphan) -> list[Attempt]:
     return [] if orphan.sending is None else [Attempt(llm_id=orphan.admitted.llm_id, error=REASON)]
-
-
-def _month(wall_us: int) -> tuple[str, str, str]:
-    """The calendar month in UTC that a request started in: its id, its first moment, the next one's first."""
-    moment = time.gmtime(wall_us // 1_000_000)
-    year, month = moment.tm_year, moment.tm_mon
-    this = f"{year:04d}-{month:02d}"
-    following = f"{year + month // 12:04d}-{month % 12 + 1:02d}"
-    return this, f"{this}-01T00:00:00.000000Z", f"{following}-01T00:00:00.000000Z"
