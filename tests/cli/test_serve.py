@@ -86,7 +86,10 @@ def test_the_printed_urls_answer_and_the_printed_token_manages(demo: Serving, po
 
 def test_metrics_are_those_of_all_workers(demo: Serving, port: int) -> None:
     run_shell(pasted(demo.greeting, "curl "), demo.directory, {})
-    assert 'weir_request_seconds_count{llm="demo",outcome="served"}' in get(f"http://127.0.0.1:{port}/metrics")[1]
+    assert (
+        'weir_request_seconds_count{llm="demo",outcome="served"}'
+        in get(f"http://127.0.0.1:{port}/metrics")[1]
+    )
 
 
 def test_the_readmes_tour_works_as_it_is_written(demo: Serving, port: int) -> None:
