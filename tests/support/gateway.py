@@ -126,6 +126,15 @@ class Gateway:
 
         await eventually(reached, f"revision {revision} is applied")
 
+    async def hosted(self, plugin_id: int) -> None:
+        """Wait until a process runs the plugin as it was last changed."""
+
+        async def ready() -> bool:
+            health = (await self.api.get(f"/api/v1/plugins/{plugin_id}/health")).json()["data"]
+            return {worker["state"] for worker in health["workers"].values()} == {"ready"}
+
+        await eventually(ready, f"plugin {plugin_id} runs")
+
     async def caller(self, *llm_ids: int, **fields: Any) -> Caller:
         """Make an app that may use these LLMs, with one credential."""
         app = await self.create("apps", name=f"app-{os.urandom(4).hex()}", llm_ids=list(llm_ids), **fields)

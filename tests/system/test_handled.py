@@ -41,7 +41,7 @@ async def test_what_is_stored_is_what_the_rule_says_and_requests_do_not_wait(tmp
             )
             caller = await gateway.caller(llm["id"])
             for cls, file in (("Handling", handling_file), ("Failing", tmp_path / "f"), ("Slow", slow_file)):
-                await gateway.create(
+                plugin = await gateway.create(
                     "plugins",
                     name=cls,
                     slug=cls.lower(),
@@ -50,6 +50,7 @@ async def test_what_is_stored_is_what_the_rule_says_and_requests_do_not_wait(tmp
                     config={"file": str(file)},
                     collector={"max_tries": 2, "timeout_ms": 2000},
                 )
+                await gateway.hosted(plugin["id"])
             url = f"{gateway.url}/llm/call/gpt/v1/chat/completions"
             body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
             ids = []
