@@ -32,17 +32,34 @@ async def finish_whole(gateway: Gateway, call: Call, answer: UpstreamAnswer) -> 
     plain = decoded(answer.body, encoding)
     _read_answer(call, answer, plain)
     status, headers, body = answer.status, client_headers(answer.headers), answer.body
-    if call.served.response and plain is not None and not call.client_gone:
-        status, headers, body = await _run_response_hooks(gateway, call, answer, headers, plain)
-    call.outcome = "served" if answer.status < 400 else "upstream_error"
+    if call.served.response and not call.client_gone:
+        if plain is not None:
+            status, headers, body = await _run_response_hooks(gateway, call, answer, headers, plain)
+        else:
+            _refuse_unseen(call, encoding)
+    call.outcome = "served" if answer.status < 300 else "upstream_error"
     if call.client_gone:
         call.outcome = "client_aborted"
     await release(gateway, call, status, headers, body)
 
 
+def _refuse_unseen(call: Call, encoding: str) -> None:
+    """An answer that cannot be shown to a plugin which guards it is not shown to the client either."""
+    guard = next((point for point in call.served.response if point.fail_closed), None)
+    if guard is not None:
+        raise RefusalError(
+            502,
+            "upstream_undecodable",
+            f"The plugin {guard.plugin} guards this LLM and cannot read an answer with the "
+            f"Content-Encoding {encoding!r}.",
+            outcome="blocked",
+            blocked_by=guard.plugin,
+        )
+
+
 def _read_answer(call: Call, answer: UpstreamAnswer, plain: bytes | None) -> None:
     call.received_chars = len(plain if plain is not None else answer.body)
-    if call.operation is not None and plain is not None and answer.status < 400:
+    if call.operation is not None and plain is not None and answer.status < 300:
         call.answer = call.operation.read_answer(plain)
 
 
@@ -100,6 +117,17 @@ async def refuse(gateway: Gateway, call: Call, refusal: RefusalError) -> None:
     )
     headers = [("content-type", "application/json"), *refusal.headers]
     await release(gateway, call, refusal.status, headers, body)
+
+
+async def cut_off(call: Call) -> None:
+    """Never let an answer look complete that was not recorded."""
+    if call.client.answering:
+        call.client.abort()
+        return
+    message = "The gateway cannot record calls now. Try again shortly."
+    body = call.served.vendor.error(503, "spool_full", message, call.request_id)
+    headers = [("content-type", "application/json"), ("retry-after", "1"), *own_headers(call)]
+    await call.client.answer(503, headers, body)
 
 
 async def answer_for_plugin(gateway: Gateway, call: Call, answer: PluginAnswerError) -> None:

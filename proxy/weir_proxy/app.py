@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
-
 from weir_core.ids import new_id
 from weir_core.vendors import Vendor, get_vendor
 from weir_proxy.asgi import Endpoint, Receive, Scope, Send
@@ -11,9 +9,7 @@ from weir_proxy.gateway import Gateway
 from weir_proxy.pipeline import serve_call
 from weir_proxy.plain import send_bytes, send_problem
 from weir_proxy.routes import match_llm
-from weir_streams.errors import SpoolFullError, SpoolWriteError, TooManyInFlightError
-
-_log = structlog.get_logger("weir.proxy")
+from weir_streams.errors import SpoolFullError, TooManyInFlightError
 
 _MANAGEMENT_PREFIXES = ("/api/", "/openapi.json", "/docs")
 
@@ -46,9 +42,6 @@ class ProxyApp:
         except (SpoolFullError, TooManyInFlightError) as error:
             self._gateway.metrics.refused_without_event("spool_full")
             await _unavailable(send, vendor, str(error))
-        except SpoolWriteError as error:
-            _log.error("a call could not be recorded and was cut off", error=str(error))
-            await _cut_off(scope, send, vendor, str(error))
 
     async def _other(self, raw_path: str, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get(raw_path)
@@ -76,12 +69,3 @@ async def _unavailable(send: Send, vendor: Vendor, message: str) -> None:
     body = vendor.error(503, "spool_full", message, request_id)
     headers = (("x-request-id", request_id), ("retry-after", "1"))
     await send_bytes(send, 503, body, "application/json", headers)
-
-
-async def _cut_off(scope: Scope, send: Send, vendor: Vendor, message: str) -> None:
-    """Never let an answer look complete that was not recorded."""
-    client = scope["weir.request"]
-    if client.answering:
-        client.abort()
-    else:
-        await _unavailable(send, vendor, message)

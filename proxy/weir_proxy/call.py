@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from weir_core.objects import App
-from weir_core.usage import NO_USAGE, Answer, Usage
+from weir_core.usage import Answer, Usage
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields
 from weir_host.calls import CallInfo
@@ -70,9 +70,10 @@ class Call(msgspec.Struct, kw_only=True):
     outcome: Outcome = "gateway_error"
     blocked_by: str | None = None
     response_body: bytes = b""
+    response_sha256: str | None = None
     response_bytes: int = 0
     chunk_count: int = 0
-    usage: Usage = NO_USAGE
+    reserved: Usage | None = None
     recorded: bool = False
 
     @property

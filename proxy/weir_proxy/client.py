@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from weir_proxy.protocol import GatewayProtocol
 
 _CONTENT_LENGTH = b"content-length"
+_UNREAD_S = 30.0
 
 
 class ClientRequest:
@@ -69,9 +71,14 @@ class ClientRequest:
         started: bool = self._cycle.response_started
         return started
 
-    def on_client_gone(self, callback: Callable[[], None] | None) -> None:
-        """Call ``callback`` once when the client hangs up; None forgets it."""
+    def on_client_gone(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once when the client hangs up."""
         self._protocol.call_when_gone = callback
+
+    def forget_client_gone(self, callback: Callable[[], None]) -> None:
+        """Do not call it any more; the next request on the connection may have its own by now."""
+        if self._protocol.call_when_gone is callback:
+            self._protocol.call_when_gone = None
 
     def abort(self) -> None:
         """Cut the connection off, so that nobody takes the answer for complete."""
@@ -92,7 +99,12 @@ class ClientRequest:
             self.abort()
             return
         if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
+            try:
+                async with asyncio.timeout(_UNREAD_S):
+                    await cycle.flow.drain()
+            except TimeoutError:
+                self.abort()
+                return
         if cycle.disconnected:
             return
         lines = [f"{name}: {value}\r\n" for name, value in headers]
@@ -104,11 +116,10 @@ class ClientRequest:
             raise ValueError("a header of the answer holds a line break")
         if cycle.scope["method"] == "HEAD":
             body = b""
+        status_line = STATUS_LINE[status]
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
-        self._protocol.transport.write(
-            b"%b%b\r\n%b" % (STATUS_LINE[status], head.encode("latin-1", "replace"), body)
-        )
+        self._protocol.transport.write(b"%b%b\r\n%b" % (status_line, head.encode("latin-1", "replace"), body))
         if not cycle.keep_alive:
             self._protocol.transport.close()
         cycle.on_response()

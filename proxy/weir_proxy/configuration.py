@@ -120,6 +120,8 @@ class Configuration:
 
 def _find_operation(vendor: Vendor, method: str, native_path: str) -> Operation:
     operation = vendor.match(method, native_path)
+    if operation is None and "%2F" in native_path:
+        raise RefusalError(400, "invalid_path", "The request path has an encoded slash where none can be.")
     if operation is None:
         raise RefusalError(
             403,

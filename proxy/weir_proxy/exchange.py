@@ -33,7 +33,7 @@ def choose_model(call: Call) -> None:
         raise RefusalError(
             403, "model_not_allowed", f"The model {call.model!r} is not allowed on {llm.slug!r}."
         )
-    if fields.model is None:
+    if not fields.model:
         call.upstream_body = with_model(call.upstream_body, call.model)
 
 
@@ -61,12 +61,13 @@ def begin_attempt(call: Call) -> UpstreamRequest:
     worst = reserve(call)
     call.slot.mark_sending(
         model=call.model,
-        prompt_tokens=worst.prompt_tokens,
-        response_tokens=worst.response_tokens,
+        prompt_tokens=worst.usage.prompt_tokens,
+        response_tokens=worst.usage.response_tokens,
         cost_nano=worst.cost_nano,
         metered=metered,
         stream=call.streams,
     )
+    call.reserved = worst.usage
     call.sent_upstream = True
     call.attempts.append(Attempt(llm_id=call.served.llm.id))
     url = call.target.url

@@ -14,8 +14,6 @@ from weir_proxy.call import Call
 from weir_proxy.settlement import Settlement
 from weir_streams.events import Analytics, BudgetUsage, Event, Latency, ProxyLog
 
-_WITHOUT_ANALYTICS = frozenset(("denied", "blocked"))
-
 
 class CapturedBody(NamedTuple):
     """A body as an event carries it; ``encoding`` is ``base64`` where it is not UTF-8."""
@@ -32,13 +30,13 @@ _NOTHING = CapturedBody(None)
 def build_family(call: Call, settlement: Settlement, total_ms: float, capture_limit: int) -> list[Event]:
     """The events that the call leaves, by the rules of docs/events.md.
 
-    A proxy log always; analytics unless the call was denied or blocked; budget usage when a metered
-    request may have reached an upstream.
+    A proxy log always; analytics when the call was answered or attempted; budget usage when what was
+    attempted is metered.
     """
     identity = _identity(call)
     family: list[Event] = [_proxy_log(call, identity, total_ms, capture_limit)]
     attempted = bool(call.attempts)
-    if attempted or call.outcome not in _WITHOUT_ANALYTICS:
+    if attempted or call.outcome == "served":
         family.append(_analytics(call, identity, settlement))
     if attempted and call.operation is not None and call.operation.metered:
         family.append(_budget_usage(call, identity, settlement))
@@ -67,7 +65,7 @@ def _identity(call: Call) -> dict[str, Any]:
 def _proxy_log(call: Call, identity: dict[str, Any], total_ms: float, capture_limit: int) -> ProxyLog:
     known = call.caller is not None
     request = capture(call.upstream_body or call.body, capture_limit) if known else _NOTHING
-    response = capture(call.response_body, capture_limit) if known else _NOTHING
+    response = capture(call.response_body, capture_limit, call.response_sha256) if known else _NOTHING
     return ProxyLog(
         **identity,
         event_id=call.slot.event_ids.proxy_log,
@@ -134,10 +132,11 @@ def _budget_usage(call: Call, identity: dict[str, Any], settlement: Settlement) 
     )
 
 
-def capture(body: bytes, limit: int) -> CapturedBody:
+def capture(body: bytes, limit: int, sha256: str | None = None) -> CapturedBody:
     """A body for an event, at most ``limit`` bytes once it is encoded as JSON.
 
-    What had to be cut is marked, and the SHA-256 of the whole is kept beside it.
+    What had to be cut is marked, and the SHA-256 of the whole is kept beside it: ``sha256``, where ``body``
+    is only the beginning of it.
     """
     if not body:
         return _NOTHING
@@ -148,7 +147,9 @@ def capture(body: bytes, limit: int) -> CapturedBody:
     # One character can take six bytes as JSON (\u0000), so short bodies need no measuring.
     if len(body) * 6 <= limit or _encoded_size(text) <= limit:
         return CapturedBody(text, encoding)
-    return CapturedBody(_cut(text, limit), encoding, truncated=True, sha256=hashlib.sha256(body).hexdigest())
+    return CapturedBody(
+        _cut(text, limit), encoding, truncated=True, sha256=sha256 or hashlib.sha256(body).hexdigest()
+    )
 
 
 def _encoded_size(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx2
 
 from weir_proxy.asgi import Receive, Scope, Send
+from weir_proxy.errors import ClientGoneError, RefusalError
 from weir_proxy.headers import encode_headers
 from weir_proxy.plain import send_problem
 
@@ -29,9 +30,12 @@ class Handover:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on and its answer back."""
-        body = await _read(receive)
-        if body is None:
-            await send_problem(send, 413, f"The body is larger than {_MAX_BODY_BYTES} bytes.")
+        try:
+            body = await _read(scope, receive)
+        except ClientGoneError:
+            return
+        except RefusalError as refusal:
+            await send_problem(send, refusal.status, refusal.message)
             return
         query = scope["query_string"].decode("latin-1")
         url = scope["raw_path"].decode("ascii") + (f"?{query}" if query else "")
@@ -48,12 +52,16 @@ class Handover:
         await send({"type": "http.response.body", "body": answer.content})
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(scope: Scope, receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError("the client hung up while sending its request body")
         body += message.get("body", b"")
         if len(body) > _MAX_BODY_BYTES:
-            return None
+            raise RefusalError(413, "request_too_large", f"The body is larger than {_MAX_BODY_BYTES} bytes.")
+        if scope["weir.request"].body_overdue:
+            raise RefusalError(408, "request_timeout", "The request body came too slowly. Send it again.")
         if not message.get("more_body", False):
             return bytes(body)

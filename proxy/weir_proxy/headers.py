@@ -103,7 +103,7 @@ def presented_credential(headers: RequestHeaders, query: str) -> PresentedCreden
         RefusalError: 400 when two different keys came.
     """
     keys = headers.keys
-    if "key=" in query:
+    if _may_hold_key(query):
         known = {key.secret for key in keys}
         in_query = {value for name, value in parse_qsl(query) if name == "key"} - known
         keys += tuple(PresentedCredential(secret, "api_key") for secret in in_query)
@@ -118,7 +118,7 @@ def presented_credential(headers: RequestHeaders, query: str) -> PresentedCreden
 
 def query_without_key(query: str) -> str:
     """The query string for the upstream: the caller's key removed, everything else untouched."""
-    if "key" not in query:
+    if not _may_hold_key(query):
         return query
     pairs = parse_qsl(query, keep_blank_values=True)
     kept = [(name, value) for name, value in pairs if name != "key"]
@@ -140,9 +140,14 @@ def upstream_headers(
     if not changed_by_plugins:
         return [*client.forwarded, *set_by_gateway]
     ours = {name for name, _ in set_by_gateway} | _FRAMING
+    if not ours.isdisjoint(CREDENTIAL_HEADERS):
+        ours |= CREDENTIAL_HEADERS
     kept = [item for item in client.forwarded if item[0] not in changed_by_plugins]
     changed = [
-        (name, value) for name, value in changed_by_plugins.items() if value is not None and name not in ours
+        (name, value)
+        for name, value in changed_by_plugins.items()
+        # A plugin that only tidied the client's key up has not made it the vendor's.
+        if value is not None and name not in ours and not any(key.secret in value for key in client.keys)
     ]
     return [*kept, *changed, *set_by_gateway]
 
@@ -158,6 +163,11 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, byte
     return [
         (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers
     ]
+
+
+def _may_hold_key(query: str) -> bool:
+    """A quick no for most queries; the name may be percent-encoded."""
+    return "key" in query or "%" in query
 
 
 def _named_by_connection(items: Iterable[tuple[str, str]]) -> frozenset[str]:

@@ -157,7 +157,6 @@ def view_of(call: Call) -> Request:
         )
         if call.caller is not None:
             introduce(request, call.caller)
-        call.info.metadata.setdefault("query_string", call.query)
     return request
 
 

@@ -44,10 +44,14 @@ class Metrics:
     def recorded(self, call: Call, seconds: float) -> None:
         """One call became events."""
         key = (call.served.llm.slug, call.outcome)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = self._seconds.labels(*key)
-        child.observe(seconds)
+        try:
+            child = self._children.get(key)
+            if child is None:
+                child = self._children[key] = self._seconds.labels(*key)
+            child.observe(seconds)
+        except (OSError, ValueError) as error:
+            # Its counters are files: a call that is recorded must not fail because one cannot be made.
+            _log.warning("a call was not counted", error=str(error))
 
     def refused_without_event(self, reason: str) -> None:
         """A refusal that the contract exempts from leaving events: ``spool_full`` or ``anonymous``."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
+import structlog
+
 from weir_core.ids import new_id, valid_client_request_id
 from weir_host.calls import CallInfo
 from weir_proxy.access import check_access, check_credential
-from weir_proxy.answer import answer_for_plugin, answer_whole, refuse
+from weir_proxy.answer import answer_for_plugin, answer_whole, cut_off, refuse
 from weir_proxy.asgi import Receive, Scope, Send
 from weir_proxy.call import Call, Caller
 from weir_proxy.configuration import Configuration, Target
@@ -20,6 +22,15 @@ from weir_proxy.intake import check_mode, read_body, read_fields
 from weir_proxy.stream import answer_stream
 from weir_proxy.trace import begin_span
 from weir_streams.admission import Admission
+from weir_streams.errors import SpoolWriteError
+
+_log = structlog.get_logger("weir.proxy")
+_INTERNAL = RefusalError(
+    500,
+    "internal_error",
+    "The gateway failed; its log says why under this request id.",
+    outcome="gateway_error",
+)
 
 
 async def serve_call(
@@ -34,9 +45,19 @@ async def serve_call(
 
     Raises:
         SpoolFullError, TooManyInFlightError: Nothing was admitted; the caller answers 503.
-        SpoolWriteError: The call could not be made durable; its answer must not look complete.
     """
     call = admit(gateway, configuration, target, scope)
+    try:
+        await _serve_and_record(gateway, call, receive, send)
+    except SpoolWriteError as error:
+        _log.error(
+            "a call could not be recorded and was cut off", request_id=call.request_id, error=str(error)
+        )
+        await cut_off(call)
+
+
+async def _serve_and_record(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
+    """The ways a call can end. Each of them records it; the last resort is a gateway_error."""
     try:
         await _serve(gateway, call, receive, send)
     except PluginAnswerError as answer:
@@ -48,6 +69,11 @@ async def serve_call(
         await refuse(gateway, call, _as_refusal(error))
     except ClientGoneError:
         call.outcome = "client_aborted"
+    except SpoolWriteError:
+        raise
+    except Exception:  # noqa: BLE001 - a defect of ours: the client still gets an answer, the call its events
+        _log.exception("a call failed inside the gateway", request_id=call.request_id)
+        await refuse(gateway, call, _INTERNAL)
     finally:
         # With a defect or a cancelled worker nothing is recorded yet: still one family, a gateway_error.
         if not call.recorded:
@@ -77,8 +103,10 @@ async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> 
         _adopt_changes(call)
     if call.operation is not None and call.operation.reads_body:
         call.fields = read_fields(call.operation, call.body, call.headers.get("content-encoding"))
-        check_mode(call.target.mode, call.fields.stream)
+    check_mode(call.target.mode, call.streams)
     choose_model(call)
+    if call.client_gone:
+        raise ClientGoneError("the client hung up before anything went upstream")
     if call.streams:
         ask_for_usage(call)
         await answer_stream(gateway, call, send)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from weir_core.ids import new_id
 from weir_proxy.asgi import Send
 from weir_proxy.headers import encode_headers
 
@@ -41,5 +42,7 @@ async def send_bytes(
 ) -> None:
     """Send a whole body."""
     complete = [("content-type", content_type), ("content-length", str(len(body))), *headers]
+    if all(name != "x-request-id" for name, _ in headers):
+        complete.append(("x-request-id", new_id()))
     await send({"type": "http.response.start", "status": status, "headers": encode_headers(complete)})
     await send({"type": "http.response.body", "body": body})

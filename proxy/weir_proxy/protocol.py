@@ -17,6 +17,8 @@ from weir_proxy.headers import RequestHeaders
 
 _MAX_HEADER_BYTES = 64 * 1024
 _MIN_BODY_BYTES_PER_SECOND = 16 * 1024
+_REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+_BODY_HEADERS = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -70,6 +72,10 @@ class GatewayProtocol(HttpToolsProtocol):
             self._watch(len(data))
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
+            # The parser takes what follows an upgrade for another protocol: a body would be a request.
+            self._refuse(400, "A request with a body cannot ask for an upgrade. Send it without Upgrade.")
+            return
         super().on_headers_complete()
         self.scope["weir.request"] = ClientRequest(self, self.cycle)  # type: ignore[typeddict-unknown-key]
 
@@ -107,7 +113,9 @@ class GatewayProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = message.encode()
-        reason = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}[status]
+        reason = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}[
+            status
+        ]
         self.transport.write(
             b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
             b"content-length: %d\r\n\r\n%s" % (status, reason, len(body), body)

@@ -8,6 +8,8 @@ from weir_proxy.call import Call
 from weir_proxy.family import build_family
 from weir_proxy.metrics import Metrics
 from weir_proxy.settlement import settle
+from weir_streams.errors import SpoolWriteError
+from weir_streams.events import Event, ProxyLog
 from weir_streams.spool import Spool
 
 
@@ -56,10 +58,21 @@ class Recorder:
         family = build_family(call, settle(call), total_ms, self._capture_limit)
         # From here on the spool owns the family: what it cannot write now, it writes or recovers later.
         call.recorded = True
-        seq = self._spool.append(call.slot, family)
+        try:
+            seq = self._spool.append(call.slot, family)
+        except SpoolWriteError:
+            _tell_what_the_client_saw(family)
+            raise
         self._metrics.recorded(call, now - call.started)
         if self._sync_always:
             await self._spool.synced(seq)
+
+
+def _tell_what_the_client_saw(family: list[Event]) -> None:
+    """The spool writes this family when the disk is back: the client got no answer that it could keep."""
+    for event in family:
+        if isinstance(event, ProxyLog):
+            event.outcome, event.response_code = "gateway_error", 503
 
 
 class _PerSecond:

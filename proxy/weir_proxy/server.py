@@ -121,15 +121,26 @@ class ProxyWorker:
             asyncio.create_task(_pass_on(self._stop, server, "should_exit")),
             asyncio.create_task(_pass_on(self._hurry, server, "force_exit")),
         ]
+        for task in helpers:
+            task.add_done_callback(self._stop_on_failure)
         _spare_the_collector()
         try:
             await serving
         finally:
-            for task in helpers:
+            # Calls that were not waited for end as gateway errors, not as errors of an upstream we closed.
+            left = list(server.server_state.tasks)
+            for task in (*helpers, *left):
                 task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
             await asyncio.gather(*helpers, return_exceptions=True)
             await handover.close()
             await self._gateway.upstream.close()
+
+    def _stop_on_failure(self, task: asyncio.Task[None]) -> None:
+        """A worker that no longer follows the configuration had better be started anew."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a part of the worker failed, it stops", error=repr(error))
+            self._stop.set()
 
     def _open_gateway(self) -> Gateway:
         options, metrics = self._options, Metrics(self._registry)

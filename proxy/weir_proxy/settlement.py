@@ -14,6 +14,7 @@ from weir_core.vendors.estimate import (
 from weir_proxy.call import Call
 
 _UNBOUNDED_OUTPUT_TOKENS = 16_384
+_MOST_RESPONSE_TOKENS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,7 @@ class Settlement:
 class Reservation:
     """The worst case, noted before the first byte goes upstream."""
 
-    prompt_tokens: int
-    response_tokens: int
+    usage: Usage
     cost_nano: int | None
 
 
@@ -42,9 +42,11 @@ def reserve(call: Call) -> Reservation:
     if call.operation is not None and call.operation.output_limit_fields and fields is not None:
         limit = fields.output_limit if fields.output_limit is not None else _UNBOUNDED_OUTPUT_TOKENS
         response = limit * max(1, fields.choices)
-    usage = Usage(prompt_tokens=prompt, response_tokens=response, source="estimated")
+    usage = Usage(
+        prompt_tokens=prompt, response_tokens=min(response, _MOST_RESPONSE_TOKENS), source="estimated"
+    )
     rates = call.configuration.prices.rates(call.served.vendor.name, call.model) if call.model else None
-    return Reservation(prompt, response, rates.nano(usage) if rates is not None else None)
+    return Reservation(usage, rates.nano(usage) if rates is not None else None)
 
 
 def settle(call: Call) -> Settlement:
@@ -71,8 +73,10 @@ def _usage(call: Call) -> Usage:
     if call.answer is not None and call.answer.usage is not None:
         return call.answer.usage
     status = call.attempts[-1].status if call.attempts else None
-    if status is not None and status >= 400:
+    if status is not None and status >= 300:
         return NO_USAGE
+    if call.outcome == "gateway_error" and call.reserved is not None:
+        return call.reserved
     return Usage(
         prompt_tokens=estimate_prompt_tokens(len(call.upstream_body)),
         response_tokens=estimate_response_tokens(call.received_chars),

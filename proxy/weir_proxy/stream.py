@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from weir_core.errors import SseEventTooLargeError
@@ -39,13 +40,17 @@ async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
     request = begin_attempt(call)
     began = time.perf_counter()
     try:
-        with _cancelled_by_hang_up(call):
+        with _cancelled_by_hang_up(call) as disarm:
             async with gateway.upstream.stream(request) as upstream:
                 note_answer(call, upstream.status, upstream.headers)
                 if _is_event_stream(upstream):
-                    await _Relay(gateway, call, send).run(upstream, began)
+                    relay = _Relay(gateway, call, send)
+                    await relay.run(upstream, began)
+                    disarm()
+                    await relay.finish()
                     return
                 body = b"".join([chunk async for chunk in upstream.read()])
+        note_end(call, began)
         await finish_whole(gateway, call, UpstreamAnswer(upstream.status, upstream.headers, body))
     finally:
         note_end(call, began)
@@ -62,18 +67,20 @@ class _Relay:
         self._splitter = SseSplitter()
         self._reader: StreamReader = call.operation.stream_reader()
         self._hooks = tuple(point for point in call.served.response if point.stream_mode == "chunks")
+        self._chunks: AsyncIterator[bytes]
+        self._hash: hashlib._Hash | None = None
         self._captured: list[bytes] = []
         self._captured_bytes = 0
         self._terminal = b""
 
     async def run(self, upstream: UpstreamStream, began: float) -> None:
-        """Headers, chunks, record, terminal event; in that order whatever happens in between."""
+        """Headers, chunks, record; in that order whatever happens in between."""
         call = self._call
         await self._start(upstream)
-        chunks = upstream.read()
+        self._chunks = upstream.read()
         try:
             async with asyncio.timeout(call.served.llm.timeout_seconds):
-                await self._pass_chunks(chunks, began)
+                await self._pass_chunks(self._chunks, began)
             self._judge_end()
         except TimeoutError:
             self._break_off(UpstreamTimeoutError("The stream took longer than the LLM's timeout_seconds."))
@@ -86,9 +93,9 @@ class _Relay:
             call.outcome = "client_aborted" if call.client_gone else "gateway_error"
             raise
         finally:
+            note_end(call, began)
             self._take_stock()
         await self._gateway.recorder.record(call)
-        await self._finish(chunks)
 
     async def _start(self, upstream: UpstreamStream) -> None:
         call = self._call
@@ -150,7 +157,8 @@ class _Relay:
     def _judge_end(self) -> None:
         """A clean end is a served call when the vendor said that the answer was finished."""
         if self._terminal or self._reader.answer().finish_reasons:
-            self._terminal += self._splitter.rest()
+            if not self._hooks:
+                self._terminal += self._splitter.rest()
             self._call.outcome = "upstream_error" if self._reader.failed else "served"
         else:
             self._break_off(
@@ -162,7 +170,7 @@ class _Relay:
         self._call.outcome = "upstream_error"
         self._terminal = self._error_event(error)
 
-    async def _finish(self, chunks: AsyncIterator[bytes]) -> None:
+    async def finish(self) -> None:
         """Release the end, then read the upstream's, so that its connection can be used again.
 
         A client that no longer reads is cut off, an upstream that does not end is left.
@@ -173,9 +181,11 @@ class _Relay:
         except TimeoutError:
             self._call.client.abort()
             return
+        if self._call.outcome != "served":
+            return
         with suppress(TimeoutError, UpstreamError):
             async with asyncio.timeout(_FINISH_S):
-                async for _ in chunks:
+                async for _ in self._chunks:
                     pass
 
     def _error_event(self, error: UpstreamError | RefusalError) -> bytes:
@@ -188,24 +198,35 @@ class _Relay:
         call.response_bytes += len(self._terminal)
         self._capture(self._terminal)
         call.response_body = b"".join(self._captured)
+        call.response_sha256 = self._hash.hexdigest() if self._hash is not None else None
 
     def _capture(self, data: bytes) -> None:
-        # One byte over the limit is enough to know that the body has to be marked as cut.
-        if data and self._captured_bytes <= self._gateway.capture_limit:
+        """Keep what an event may carry; of a longer answer, the hash of the whole goes on."""
+        if self._hash is not None:
+            self._hash.update(data)
+        elif data:
             self._captured.append(data)
             self._captured_bytes += len(data)
+            if self._captured_bytes > self._gateway.capture_limit:
+                self._hash = hashlib.sha256(b"".join(self._captured))
 
 
 def _is_event_stream(upstream: UpstreamStream) -> bool:
-    return upstream.status < 400 and any(
-        name == "content-type" and value.lower().startswith("text/event-stream")
-        for name, value in upstream.headers
+    """Whether the answer can be relayed event by event: a compressed one cannot."""
+    headers = dict(upstream.headers)
+    return (
+        upstream.status < 300
+        and headers.get("content-type", "").lower().startswith("text/event-stream")
+        and headers.get("content-encoding", "identity") == "identity"
     )
 
 
 @contextmanager
-def _cancelled_by_hang_up(call: Call) -> Iterator[None]:
-    """Cancel what runs inside when the client hangs up, and say so with ``ClientGoneError``."""
+def _cancelled_by_hang_up(call: Call) -> Iterator[Callable[[], None]]:
+    """Cancel what runs inside when the client hangs up, and say so with ``ClientGoneError``.
+
+    Gives a function that ends this early: what comes after the record has to run to its end.
+    """
     task = asyncio.current_task()
     assert task is not None
     cancelled = False
@@ -215,14 +236,12 @@ def _cancelled_by_hang_up(call: Call) -> Iterator[None]:
         cancelled = True
         task.cancel()
 
-    if call.client_gone:
-        raise ClientGoneError("the client hung up before its stream began")
     call.client.on_client_gone(cancel)
     try:
-        yield
+        yield lambda: call.client.forget_client_gone(cancel)
     except asyncio.CancelledError:
         if cancelled and task.uncancel() == 0:
             raise ClientGoneError("the client hung up during its stream") from None
         raise
     finally:
-        call.client.on_client_gone(None)
+        call.client.forget_client_gone(cancel)

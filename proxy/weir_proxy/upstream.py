@@ -101,7 +101,7 @@ class Upstream:
             body = (await answer.bytes()).to_bytes()
         except PyreqwestError as error:
             raise _translate(error, request) from error
-        return UpstreamAnswer(answer.status, list(answer.headers.items()), body)
+        return UpstreamAnswer(_checked(answer.status, request), list(answer.headers.items()), body)
 
     @asynccontextmanager
     async def stream(self, request: UpstreamRequest) -> AsyncIterator[UpstreamStream]:
@@ -116,9 +116,8 @@ class Upstream:
         except PyreqwestError as error:
             raise _translate(error, request) from error
         try:
-            yield UpstreamStream(
-                answer.status, list(answer.headers.items()), lambda: _chunks(answer, request)
-            )
+            status, headers = _checked(answer.status, request), list(answer.headers.items())
+            yield UpstreamStream(status, headers, lambda: _chunks(answer, request))
         finally:
             await exchange.__aexit__(None, None, None)
 
@@ -155,8 +154,18 @@ async def _chunks(answer: Response, request: UpstreamRequest) -> AsyncIterator[b
         raise _translate(error, request) from error
 
 
+def _checked(status: int, request: UpstreamRequest) -> int:
+    if not 200 <= status < 600:
+        raise UpstreamBrokenError(f"The upstream {_origin(request)} answered with the status {status}.")
+    return status
+
+
+def _origin(request: UpstreamRequest) -> str:
+    return "/".join(request.url.split("/", 3)[:3])
+
+
 def _translate(error: PyreqwestError, request: UpstreamRequest) -> UpstreamError:
-    origin = "/".join(request.url.split("/", 3)[:3])
+    origin = _origin(request)
     if isinstance(error, ConnectError | ConnectTimeoutError | BuilderError):
         return UpstreamUnreachableError(f"No connection to the upstream {origin} could be made.")
     if isinstance(error, RequestTimeoutError):
@@ -173,9 +182,14 @@ def decoded(body: bytes, encoding: str) -> bytes | None:
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
         return None
-    inflater = zlib.decompressobj(wbits=47)
-    try:
-        plain = inflater.decompress(body, _MAX_ANSWER_BYTES)
-    except zlib.error:
-        return None
-    return None if inflater.unconsumed_tail else plain
+    plain = b""
+    while body:
+        inflater = zlib.decompressobj(wbits=47)
+        try:
+            plain += inflater.decompress(body, _MAX_ANSWER_BYTES - len(plain) + 1)
+        except zlib.error:
+            return None
+        if not inflater.eof or len(plain) > _MAX_ANSWER_BYTES:
+            return None
+        body = inflater.unused_data
+    return plain

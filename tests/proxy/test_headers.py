@@ -104,3 +104,19 @@ def test_without_a_vendors_key_a_plugin_may_bring_the_credential() -> None:
         headers(("authorization", "Bearer client")), {"authorization": "Bearer of the plugin"}, []
     )
     assert sent == [("authorization", "Bearer of the plugin")]
+
+
+def test_a_plugin_that_only_tidies_the_clients_key_does_not_send_it_to_the_vendor() -> None:
+    client = headers(("authorization", "bearer wk_secret"))
+    assert upstream_headers(client, {"authorization": "Bearer wk_secret"}, []) == []
+    assert upstream_headers(client, {"x-copy": "key=wk_secret"}, []) == []
+
+
+def test_beside_the_vendors_key_no_other_credential_goes_upstream() -> None:
+    sent = upstream_headers(headers(), {"authorization": "Bearer other"}, [("x-api-key", "sk-vendor")])
+    assert sent == [("x-api-key", "sk-vendor")]
+
+
+def test_a_key_in_the_query_is_found_and_removed_however_its_name_is_written() -> None:
+    assert presented_credential(headers(), "%6bey=k1") == PresentedCredential("k1", "api_key")
+    assert query_without_key("%6bey=k1&alt=sse") == "alt=sse"

@@ -196,3 +196,22 @@ async def test_a_header_with_a_line_break_is_never_sent(served: Served) -> None:
         answer = await reader.read()
     assert b"set-cookie" not in answer
     assert isinstance(served.app.failure, ValueError)
+
+
+@pytest.mark.parametrize("announced", [b"content-length: 4", b"transfer-encoding: chunked"])
+async def test_a_body_behind_an_upgrade_is_never_taken_for_a_request(
+    served: Served, announced: bytes
+) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n" + announced)
+        writer.write(b"\r\n\r\nGET /inner HTTP/1.1\r\nhost: a\r\n\r\n")
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert not served.app.connections
+
+
+async def test_an_upgrade_without_a_body_is_served_as_it_stands(served: Served) -> None:
+    async with served.connect() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
