@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from tests.clients.conftest import World
@@ -91,6 +92,18 @@ async def test_a_plugin_changes_headers_and_bodies_both_ways_but_not_the_vendors
     assert json.loads(log["response_body"])["weir"] == "was here"
     assert log["metadata"]["note"].endswith("!")
     assert list(log["latency_ms"]["plugins"])
+
+
+async def test_a_key_in_the_query_is_in_no_event_even_with_a_plugin(world: World) -> None:
+    async with guarded(world, "Rewriter", "pre_auth", "post_auth", "on_response") as client:
+        key, path = client.api_key, str(client.base_url).removeprefix(world.gateway.url)
+    async with httpx2.AsyncClient(base_url=world.gateway.url) as plain:
+        answer = await plain.post(
+            f"{path}chat/completions?key={key}", json={"model": MODEL, "messages": question("hello")}
+        )
+    assert answer.status_code == 200, answer.text
+    family = await world.families.of(answer.headers["x-request-id"])
+    assert key not in json.dumps([family.log, family.sole_analytics, family.sole_budget])
 
 
 async def test_an_auth_plugin_replaces_the_credential_check(world: World) -> None:

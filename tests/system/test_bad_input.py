@@ -234,6 +234,33 @@ async def test_a_path_that_climbs_is_refused(world: World, path: str) -> None:
     assert answer.split(b" ")[1] in (b"400", b"403"), answer[:200]
 
 
+async def test_huge_limits_in_a_body_are_no_defect_of_ours(world: World) -> None:
+    huge = QUESTION | {"max_tokens": 2**53 - 1, "n": 2000}
+    answer = await world.client.post(CHAT, json=huge)
+    assert answer.status_code == 200
+    assert (await world.families.of(answer.headers["x-request-id"])).sizes == (1, 1, 1)
+
+
+async def test_an_empty_model_is_replaced_by_the_default_and_not_passed_on(world: World) -> None:
+    llm = await world.gateway.create(
+        "llms",
+        name="default",
+        slug="default",
+        vendor="openai",
+        api_endpoint=world.upstream.url,
+        api_key=DEFAULT_KEY,
+        default_model="gpt-4o",
+    )
+    caller = await world.gateway.caller(llm["id"])
+    answer = await world.client.post(
+        CHAT.replace("gpt", "default"),
+        json=QUESTION | {"model": ""},
+        headers={"authorization": f"Bearer {caller.secret}"},
+    )
+    assert answer.status_code == 200
+    assert world.upstream.calls()[-1].model == "gpt-4o"
+
+
 async def test_rest_takes_no_stream_and_stream_nothing_else(world: World) -> None:
     refused = await world.client.post(CHAT.replace("call", "rest"), json=QUESTION | {"stream": True})
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "streaming_not_allowed")
