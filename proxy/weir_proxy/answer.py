@@ -9,7 +9,7 @@ from weir_proxy.call import Call
 from weir_proxy.errors import PluginAnswerError, RefusalError
 from weir_proxy.exchange import begin_attempt, note_answer, note_end
 from weir_proxy.gateway import Gateway
-from weir_proxy.headers import client_headers
+from weir_proxy.headers import client_headers, header_changes
 from weir_proxy.upstream import UpstreamAnswer, decoded
 from weir_sdk import Headers, Response
 
@@ -79,12 +79,9 @@ async def _run_response_hooks(
 
 def merge_headers(headers: list[tuple[str, str]], shown: Headers, changed: Headers) -> list[tuple[str, str]]:
     """Overwrite by name what a plugin changed; repeats that it did not name survive."""
-    if changed == shown:
-        return headers
-    overwritten = {name.lower(): value for name, value in changed.items() if shown.get(name) != value}
-    removed = {name.lower() for name in shown if name not in changed}
-    kept = [item for item in headers if item[0] not in overwritten and item[0] not in removed]
-    return kept + list(overwritten.items())
+    changes = header_changes(shown, changed)
+    kept = [item for item in headers if item[0] not in changes]
+    return kept + [(name, value) for name, value in changes.items() if value is not None]
 
 
 async def release(

@@ -152,6 +152,16 @@ def upstream_headers(
     return [*kept, *changed, *set_by_gateway]
 
 
+def header_changes(before: Headers, after: Headers) -> dict[str, str | None]:
+    """What a plugin changed: lower-case name to its new value, or to None where it removed the header."""
+    # dict's own methods: both maps hold canonical names already.
+    changes: dict[str, str | None] = {
+        name.lower(): value for name, value in after.items() if dict.get(before, name) != value
+    }
+    changes.update((name.lower(), None) for name in before if not dict.__contains__(after, name))
+    return changes
+
+
 def client_headers(upstream: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """The upstream's answer headers (names in lower case) that pass to the client, repeats kept."""
     hop = _named_by_connection(upstream)

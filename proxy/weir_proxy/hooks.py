@@ -28,7 +28,8 @@ from weir_host.invoke import call_with_deadline
 from weir_proxy.call import Call, Caller
 from weir_proxy.configuration import HookPoint
 from weir_proxy.errors import PluginAnswerError, RefusalError
-from weir_sdk import Credential, Headers, PluginResponse, Request, Response
+from weir_proxy.headers import header_changes
+from weir_sdk import Credential, PluginResponse, Request, Response
 
 _Result = TypeVar("_Result")
 _Subject = TypeVar("_Subject", Request, Response)
@@ -177,18 +178,10 @@ def _take(call: Call, point: HookPoint, outcome: RequestOutcome) -> None:
 
 
 def _note_header_changes(call: Call, point: HookPoint, changed: Request) -> None:
-    before, after = view_of(call).headers, changed.headers
-    # dict's own get: both maps hold canonical names already.
-    old_value = super(Headers, before).get
-    for name, value in after.items():
-        if old_value(name) != value:
-            lower = name.lower()
-            call.changed_headers[lower] = value
-            if any(fnmatchcase(lower, glob) for glob in point.shown_headers):
-                call.shown_headers[lower] = value
-    for name in before:
-        if not dict.__contains__(after, name):
-            call.changed_headers[name.lower()] = None
+    for name, value in header_changes(view_of(call).headers, changed.headers).items():
+        call.changed_headers[name] = value
+        if value is not None and any(fnmatchcase(name, glob) for glob in point.shown_headers):
+            call.shown_headers[name] = value
 
 
 def _plugin_answer(

@@ -50,10 +50,9 @@ async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
                     await relay.finish()
                     return
                 body = b"".join([chunk async for chunk in upstream.read()])
-        note_end(call, began)
-        await finish_whole(gateway, call, UpstreamAnswer(upstream.status, upstream.headers, body))
     finally:
         note_end(call, began)
+    await finish_whole(gateway, call, UpstreamAnswer(upstream.status, upstream.headers, body))
 
 
 class _Relay:
