@@ -18,7 +18,7 @@ class PluginContext(_message.Message):
     def __init__(self, plugin_id: _Optional[int] = ..., method_scope: _Optional[str] = ...) -> None: ...
 
 class LLMInfo(_message.Message):
-    __slots__ = ("id", "name", "vendor", "slug", "endpoint", "has_api_key", "default_model", "allowed_models", "is_active", "max_tokens", "timeout_seconds", "retry_count", "monthly_budget", "rate_limit_rpm", "created_at", "updated_at", "metadata")
+    __slots__ = ("id", "name", "vendor", "slug", "endpoint", "has_api_key", "default_model", "allowed_models", "is_active", "max_tokens", "timeout_seconds", "retry_count", "monthly_budget", "rate_limit_rpm", "created_at", "updated_at", "metadata", "metadata_json", "namespace")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +43,8 @@ class LLMInfo(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    METADATA_JSON_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     vendor: str
@@ -60,10 +62,12 @@ class LLMInfo(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., vendor: _Optional[str] = ..., slug: _Optional[str] = ..., endpoint: _Optional[str] = ..., has_api_key: _Optional[bool] = ..., default_model: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., is_active: _Optional[bool] = ..., max_tokens: _Optional[int] = ..., timeout_seconds: _Optional[int] = ..., retry_count: _Optional[int] = ..., monthly_budget: _Optional[float] = ..., rate_limit_rpm: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    metadata_json: str
+    namespace: str
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., vendor: _Optional[str] = ..., slug: _Optional[str] = ..., endpoint: _Optional[str] = ..., has_api_key: _Optional[bool] = ..., default_model: _Optional[str] = ..., allowed_models: _Optional[_Iterable[str]] = ..., is_active: _Optional[bool] = ..., max_tokens: _Optional[int] = ..., timeout_seconds: _Optional[int] = ..., retry_count: _Optional[int] = ..., monthly_budget: _Optional[float] = ..., rate_limit_rpm: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., metadata_json: _Optional[str] = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class AppInfo(_message.Message):
-    __slots__ = ("id", "name", "description", "owner_email", "is_active", "monthly_budget", "budget_reset_day", "rate_limit_rpm", "allowed_ips", "created_at", "updated_at", "metadata")
+    __slots__ = ("id", "name", "description", "owner_email", "is_active", "monthly_budget", "budget_reset_day", "rate_limit_rpm", "allowed_ips", "created_at", "updated_at", "metadata", "user_id", "llm_ids", "namespace")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +80,9 @@ class AppInfo(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    LLM_IDS_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     description: str
@@ -88,10 +95,13 @@ class AppInfo(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
     metadata: str
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., owner_email: _Optional[str] = ..., is_active: _Optional[bool] = ..., monthly_budget: _Optional[float] = ..., budget_reset_day: _Optional[int] = ..., rate_limit_rpm: _Optional[int] = ..., allowed_ips: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[str] = ...) -> None: ...
+    user_id: str
+    llm_ids: _containers.RepeatedScalarFieldContainer[int]
+    namespace: str
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., owner_email: _Optional[str] = ..., is_active: _Optional[bool] = ..., monthly_budget: _Optional[float] = ..., budget_reset_day: _Optional[int] = ..., rate_limit_rpm: _Optional[int] = ..., allowed_ips: _Optional[_Iterable[str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[str] = ..., user_id: _Optional[str] = ..., llm_ids: _Optional[_Iterable[int]] = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class ModelPriceInfo(_message.Message):
-    __slots__ = ("id", "vendor", "model_name", "cpt", "cpit", "cache_write_pt", "cache_read_pt", "currency", "created_at", "updated_at")
+    __slots__ = ("id", "vendor", "model_name", "cpt", "cpit", "cache_write_pt", "cache_read_pt", "currency", "created_at", "updated_at", "input", "output", "cache_read", "cache_write", "reasoning")
     ID_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +112,11 @@ class ModelPriceInfo(_message.Message):
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_READ_FIELD_NUMBER: _ClassVar[int]
+    CACHE_WRITE_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     id: int
     vendor: str
     model_name: str
@@ -112,7 +127,12 @@ class ModelPriceInfo(_message.Message):
     currency: str
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[int] = ..., vendor: _Optional[str] = ..., model_name: _Optional[str] = ..., cpt: _Optional[float] = ..., cpit: _Optional[float] = ..., cache_write_pt: _Optional[float] = ..., cache_read_pt: _Optional[float] = ..., currency: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    input: str
+    output: str
+    cache_read: str
+    cache_write: str
+    reasoning: str
+    def __init__(self, id: _Optional[int] = ..., vendor: _Optional[str] = ..., model_name: _Optional[str] = ..., cpt: _Optional[float] = ..., cpit: _Optional[float] = ..., cache_write_pt: _Optional[float] = ..., cache_read_pt: _Optional[float] = ..., currency: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., input: _Optional[str] = ..., output: _Optional[str] = ..., cache_read: _Optional[str] = ..., cache_write: _Optional[str] = ..., reasoning: _Optional[str] = ...) -> None: ...
 
 class ListLLMsRequest(_message.Message):
     __slots__ = ("context", "vendor", "is_active", "page", "limit")

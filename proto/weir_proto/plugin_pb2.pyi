@@ -110,7 +110,7 @@ class CloseSessionResponse(_message.Message):
     def __init__(self, success: _Optional[bool] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class PluginContext(_message.Message):
-    __slots__ = ("request_id", "vendor", "llm_id", "llm_slug", "app_id", "user_id", "metadata", "trace_context")
+    __slots__ = ("request_id", "vendor", "llm_id", "llm_slug", "app_id", "user_id", "metadata", "trace_context", "user_id_text")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +133,7 @@ class PluginContext(_message.Message):
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TRACE_CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_TEXT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     vendor: str
     llm_id: int
@@ -141,10 +142,11 @@ class PluginContext(_message.Message):
     user_id: int
     metadata: _containers.ScalarMap[str, str]
     trace_context: _containers.ScalarMap[str, str]
-    def __init__(self, request_id: _Optional[str] = ..., vendor: _Optional[str] = ..., llm_id: _Optional[int] = ..., llm_slug: _Optional[str] = ..., app_id: _Optional[int] = ..., user_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_context: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    user_id_text: str
+    def __init__(self, request_id: _Optional[str] = ..., vendor: _Optional[str] = ..., llm_id: _Optional[int] = ..., llm_slug: _Optional[str] = ..., app_id: _Optional[int] = ..., user_id: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_context: _Optional[_Mapping[str, str]] = ..., user_id_text: _Optional[str] = ...) -> None: ...
 
 class PluginRequest(_message.Message):
-    __slots__ = ("method", "path", "headers", "body", "context", "remote_addr")
+    __slots__ = ("method", "path", "headers", "body", "context", "remote_addr", "query_string")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -158,16 +160,18 @@ class PluginRequest(_message.Message):
     BODY_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     REMOTE_ADDR_FIELD_NUMBER: _ClassVar[int]
+    QUERY_STRING_FIELD_NUMBER: _ClassVar[int]
     method: str
     path: str
     headers: _containers.ScalarMap[str, str]
     body: bytes
     context: PluginContext
     remote_addr: str
-    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ..., remote_addr: _Optional[str] = ...) -> None: ...
+    query_string: str
+    def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ..., remote_addr: _Optional[str] = ..., query_string: _Optional[str] = ...) -> None: ...
 
 class PluginResponse(_message.Message):
-    __slots__ = ("modified", "status_code", "headers", "body", "block", "error_message", "context_updates")
+    __slots__ = ("modified", "status_code", "headers", "body", "block", "error_message", "context_updates", "method", "path", "query_string", "removed_headers", "body_removed", "removed_metadata")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +193,12 @@ class PluginResponse(_message.Message):
     BLOCK_FIELD_NUMBER: _ClassVar[int]
     ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_UPDATES_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    QUERY_STRING_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    BODY_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_METADATA_FIELD_NUMBER: _ClassVar[int]
     modified: bool
     status_code: int
     headers: _containers.ScalarMap[str, str]
@@ -196,7 +206,13 @@ class PluginResponse(_message.Message):
     block: bool
     error_message: str
     context_updates: _containers.ScalarMap[str, str]
-    def __init__(self, modified: _Optional[bool] = ..., status_code: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ..., block: _Optional[bool] = ..., error_message: _Optional[str] = ..., context_updates: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    method: str
+    path: str
+    query_string: str
+    removed_headers: _containers.RepeatedScalarFieldContainer[str]
+    body_removed: bool
+    removed_metadata: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, modified: _Optional[bool] = ..., status_code: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ..., block: _Optional[bool] = ..., error_message: _Optional[str] = ..., context_updates: _Optional[_Mapping[str, str]] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., query_string: _Optional[str] = ..., removed_headers: _Optional[_Iterable[str]] = ..., body_removed: _Optional[bool] = ..., removed_metadata: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AuthRequest(_message.Message):
     __slots__ = ("credential", "auth_type", "request", "context")
@@ -211,7 +227,7 @@ class AuthRequest(_message.Message):
     def __init__(self, credential: _Optional[str] = ..., auth_type: _Optional[str] = ..., request: _Optional[_Union[PluginRequest, _Mapping]] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ...) -> None: ...
 
 class AuthResponse(_message.Message):
-    __slots__ = ("authenticated", "user_id", "app_id", "claims", "error_message", "status_code", "headers", "username")
+    __slots__ = ("authenticated", "user_id", "app_id", "claims", "error_message", "status_code", "headers", "username", "body", "context_updates", "removed_metadata")
     class ClaimsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +242,13 @@ class AuthResponse(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ContextUpdatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     AUTHENTICATED_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     APP_ID_FIELD_NUMBER: _ClassVar[int]
@@ -234,6 +257,9 @@ class AuthResponse(_message.Message):
     STATUS_CODE_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     USERNAME_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_UPDATES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_METADATA_FIELD_NUMBER: _ClassVar[int]
     authenticated: bool
     user_id: str
     app_id: str
@@ -242,7 +268,10 @@ class AuthResponse(_message.Message):
     status_code: int
     headers: _containers.ScalarMap[str, str]
     username: str
-    def __init__(self, authenticated: _Optional[bool] = ..., user_id: _Optional[str] = ..., app_id: _Optional[str] = ..., claims: _Optional[_Mapping[str, str]] = ..., error_message: _Optional[str] = ..., status_code: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., username: _Optional[str] = ...) -> None: ...
+    body: bytes
+    context_updates: _containers.ScalarMap[str, str]
+    removed_metadata: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, authenticated: _Optional[bool] = ..., user_id: _Optional[str] = ..., app_id: _Optional[str] = ..., claims: _Optional[_Mapping[str, str]] = ..., error_message: _Optional[str] = ..., status_code: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., username: _Optional[str] = ..., body: _Optional[bytes] = ..., context_updates: _Optional[_Mapping[str, str]] = ..., removed_metadata: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EnrichedRequest(_message.Message):
     __slots__ = ("request", "user_id", "app_id", "auth_claims", "authenticated")
@@ -376,7 +405,7 @@ class User(_message.Message):
     def __init__(self, id: _Optional[int] = ..., email: _Optional[str] = ..., name: _Optional[str] = ..., is_active: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class HeadersRequest(_message.Message):
-    __slots__ = ("headers", "context")
+    __slots__ = ("headers", "context", "status_code", "body")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -386,13 +415,24 @@ class HeadersRequest(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_CODE_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
     headers: _containers.ScalarMap[str, str]
     context: PluginContext
-    def __init__(self, headers: _Optional[_Mapping[str, str]] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ...) -> None: ...
+    status_code: int
+    body: bytes
+    def __init__(self, headers: _Optional[_Mapping[str, str]] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ..., status_code: _Optional[int] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class HeadersResponse(_message.Message):
-    __slots__ = ("modified", "headers")
+    __slots__ = ("modified", "headers", "removed_headers", "status_code", "context_updates", "removed_metadata")
     class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ContextUpdatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -401,12 +441,20 @@ class HeadersResponse(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     MODIFIED_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_CODE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_UPDATES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_METADATA_FIELD_NUMBER: _ClassVar[int]
     modified: bool
     headers: _containers.ScalarMap[str, str]
-    def __init__(self, modified: _Optional[bool] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    removed_headers: _containers.RepeatedScalarFieldContainer[str]
+    status_code: int
+    context_updates: _containers.ScalarMap[str, str]
+    removed_metadata: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, modified: _Optional[bool] = ..., headers: _Optional[_Mapping[str, str]] = ..., removed_headers: _Optional[_Iterable[str]] = ..., status_code: _Optional[int] = ..., context_updates: _Optional[_Mapping[str, str]] = ..., removed_metadata: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResponseWriteRequest(_message.Message):
-    __slots__ = ("body", "headers", "is_stream_chunk", "context")
+    __slots__ = ("body", "headers", "is_stream_chunk", "context", "status_code")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -418,15 +466,24 @@ class ResponseWriteRequest(_message.Message):
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     IS_STREAM_CHUNK_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_CODE_FIELD_NUMBER: _ClassVar[int]
     body: bytes
     headers: _containers.ScalarMap[str, str]
     is_stream_chunk: bool
     context: PluginContext
-    def __init__(self, body: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, str]] = ..., is_stream_chunk: _Optional[bool] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ...) -> None: ...
+    status_code: int
+    def __init__(self, body: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, str]] = ..., is_stream_chunk: _Optional[bool] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ..., status_code: _Optional[int] = ...) -> None: ...
 
 class ResponseWriteResponse(_message.Message):
-    __slots__ = ("modified", "body", "headers")
+    __slots__ = ("modified", "body", "headers", "removed_headers", "status_code", "context_updates", "removed_metadata")
     class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ContextUpdatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -436,10 +493,18 @@ class ResponseWriteResponse(_message.Message):
     MODIFIED_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_HEADERS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_CODE_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_UPDATES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_METADATA_FIELD_NUMBER: _ClassVar[int]
     modified: bool
     body: bytes
     headers: _containers.ScalarMap[str, str]
-    def __init__(self, modified: _Optional[bool] = ..., body: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    removed_headers: _containers.RepeatedScalarFieldContainer[str]
+    status_code: int
+    context_updates: _containers.ScalarMap[str, str]
+    removed_metadata: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, modified: _Optional[bool] = ..., body: _Optional[bytes] = ..., headers: _Optional[_Mapping[str, str]] = ..., removed_headers: _Optional[_Iterable[str]] = ..., status_code: _Optional[int] = ..., context_updates: _Optional[_Mapping[str, str]] = ..., removed_metadata: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamCompleteRequest(_message.Message):
     __slots__ = ("accumulated_response", "headers", "status_code", "context", "chunk_count", "request_body")
@@ -475,7 +540,7 @@ class StreamCompleteResponse(_message.Message):
     def __init__(self, handled: _Optional[bool] = ..., cached: _Optional[bool] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class ProxyLogRequest(_message.Message):
-    __slots__ = ("app_id", "user_id", "vendor", "request_body", "response_body", "response_code", "timestamp", "request_id", "context")
+    __slots__ = ("app_id", "user_id", "vendor", "request_body", "response_body", "response_code", "timestamp", "request_id", "context", "event_json")
     APP_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
@@ -485,6 +550,7 @@ class ProxyLogRequest(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_JSON_FIELD_NUMBER: _ClassVar[int]
     app_id: int
     user_id: int
     vendor: str
@@ -494,10 +560,11 @@ class ProxyLogRequest(_message.Message):
     timestamp: int
     request_id: str
     context: PluginContext
-    def __init__(self, app_id: _Optional[int] = ..., user_id: _Optional[int] = ..., vendor: _Optional[str] = ..., request_body: _Optional[bytes] = ..., response_body: _Optional[bytes] = ..., response_code: _Optional[int] = ..., timestamp: _Optional[int] = ..., request_id: _Optional[str] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ...) -> None: ...
+    event_json: bytes
+    def __init__(self, app_id: _Optional[int] = ..., user_id: _Optional[int] = ..., vendor: _Optional[str] = ..., request_body: _Optional[bytes] = ..., response_body: _Optional[bytes] = ..., response_code: _Optional[int] = ..., timestamp: _Optional[int] = ..., request_id: _Optional[str] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ..., event_json: _Optional[bytes] = ...) -> None: ...
 
 class AnalyticsRequest(_message.Message):
-    __slots__ = ("llm_id", "model_name", "vendor", "prompt_tokens", "response_tokens", "cache_write_prompt_tokens", "cache_read_prompt_tokens", "total_tokens", "cost", "currency", "app_id", "user_id", "timestamp", "tool_calls", "choices", "request_id", "context")
+    __slots__ = ("llm_id", "model_name", "vendor", "prompt_tokens", "response_tokens", "cache_write_prompt_tokens", "cache_read_prompt_tokens", "total_tokens", "cost", "currency", "app_id", "user_id", "timestamp", "tool_calls", "choices", "request_id", "context", "event_json")
     LLM_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
@@ -515,6 +582,7 @@ class AnalyticsRequest(_message.Message):
     CHOICES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_JSON_FIELD_NUMBER: _ClassVar[int]
     llm_id: int
     model_name: str
     vendor: str
@@ -532,10 +600,11 @@ class AnalyticsRequest(_message.Message):
     choices: int
     request_id: str
     context: PluginContext
-    def __init__(self, llm_id: _Optional[int] = ..., model_name: _Optional[str] = ..., vendor: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., response_tokens: _Optional[int] = ..., cache_write_prompt_tokens: _Optional[int] = ..., cache_read_prompt_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cost: _Optional[float] = ..., currency: _Optional[str] = ..., app_id: _Optional[int] = ..., user_id: _Optional[int] = ..., timestamp: _Optional[int] = ..., tool_calls: _Optional[int] = ..., choices: _Optional[int] = ..., request_id: _Optional[str] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ...) -> None: ...
+    event_json: bytes
+    def __init__(self, llm_id: _Optional[int] = ..., model_name: _Optional[str] = ..., vendor: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., response_tokens: _Optional[int] = ..., cache_write_prompt_tokens: _Optional[int] = ..., cache_read_prompt_tokens: _Optional[int] = ..., total_tokens: _Optional[int] = ..., cost: _Optional[float] = ..., currency: _Optional[str] = ..., app_id: _Optional[int] = ..., user_id: _Optional[int] = ..., timestamp: _Optional[int] = ..., tool_calls: _Optional[int] = ..., choices: _Optional[int] = ..., request_id: _Optional[str] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ..., event_json: _Optional[bytes] = ...) -> None: ...
 
 class BudgetUsageRequest(_message.Message):
-    __slots__ = ("app_id", "llm_id", "tokens_used", "cost", "requests_count", "prompt_tokens", "completion_tokens", "period_start", "period_end", "timestamp", "request_id", "context")
+    __slots__ = ("app_id", "llm_id", "tokens_used", "cost", "requests_count", "prompt_tokens", "completion_tokens", "period_start", "period_end", "timestamp", "request_id", "context", "event_json")
     APP_ID_FIELD_NUMBER: _ClassVar[int]
     LLM_ID_FIELD_NUMBER: _ClassVar[int]
     TOKENS_USED_FIELD_NUMBER: _ClassVar[int]
@@ -548,6 +617,7 @@ class BudgetUsageRequest(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_JSON_FIELD_NUMBER: _ClassVar[int]
     app_id: int
     llm_id: int
     tokens_used: int
@@ -560,10 +630,11 @@ class BudgetUsageRequest(_message.Message):
     timestamp: int
     request_id: str
     context: PluginContext
-    def __init__(self, app_id: _Optional[int] = ..., llm_id: _Optional[int] = ..., tokens_used: _Optional[int] = ..., cost: _Optional[float] = ..., requests_count: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., period_start: _Optional[int] = ..., period_end: _Optional[int] = ..., timestamp: _Optional[int] = ..., request_id: _Optional[str] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ...) -> None: ...
+    event_json: bytes
+    def __init__(self, app_id: _Optional[int] = ..., llm_id: _Optional[int] = ..., tokens_used: _Optional[int] = ..., cost: _Optional[float] = ..., requests_count: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., period_start: _Optional[int] = ..., period_end: _Optional[int] = ..., timestamp: _Optional[int] = ..., request_id: _Optional[str] = ..., context: _Optional[_Union[PluginContext, _Mapping]] = ..., event_json: _Optional[bytes] = ...) -> None: ...
 
 class DataCollectionResponse(_message.Message):
-    __slots__ = ("success", "handled", "error_message", "metadata")
+    __slots__ = ("success", "handled", "error_message", "metadata", "permanent")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -575,11 +646,13 @@ class DataCollectionResponse(_message.Message):
     HANDLED_FIELD_NUMBER: _ClassVar[int]
     ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    PERMANENT_FIELD_NUMBER: _ClassVar[int]
     success: bool
     handled: bool
     error_message: str
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, success: _Optional[bool] = ..., handled: _Optional[bool] = ..., error_message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    permanent: bool
+    def __init__(self, success: _Optional[bool] = ..., handled: _Optional[bool] = ..., error_message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., permanent: _Optional[bool] = ...) -> None: ...
 
 class GetEndpointRegistrationsRequest(_message.Message):
     __slots__ = ()

@@ -17,6 +17,7 @@ from weir_proto import (
     go_plugin_pb2,
     plugin_events_pb2,
     plugin_pb2,
+    weir_plugin_pb2,
 )
 
 FILES: Final[tuple[FileDescriptor, ...]] = (
@@ -25,6 +26,7 @@ FILES: Final[tuple[FileDescriptor, ...]] = (
     config_provider_pb2.DESCRIPTOR,
     gateway_services_pb2.DESCRIPTOR,
     plugin_events_pb2.DESCRIPTOR,
+    weir_plugin_pb2.DESCRIPTOR,
 )
 
 TIMESTAMP = "google.protobuf.Timestamp"
@@ -44,18 +46,24 @@ PLUGIN: Final = {
     "ShutdownRequest": "timeout_seconds#1:int64",
     "ShutdownResponse": "success#1:bool",
     "PluginContext": "request_id#1, vendor#2, llm_id#3:uint32, llm_slug#4, app_id#5:uint32, user_id#6:uint32, "
-    "metadata#7:map, trace_context#8:map",
-    "PluginRequest": "method#1, path#2, headers#3:map, body#4:bytes, context#5:PluginContext, remote_addr#6",
+    "metadata#7:map, trace_context#8:map, user_id_text#101:string?",
+    "PluginRequest": "method#1, path#2, headers#3:map, body#4:bytes, context#5:PluginContext, remote_addr#6, "
+    "query_string#101:string?",
     "PluginResponse": "modified#1:bool, status_code#2:int32, headers#3:map, body#4:bytes, block#5:bool, "
-    "error_message#6, context_updates#7:map",
+    "error_message#6, context_updates#7:map, method#101:string?, path#102:string?, query_string#103:string?, "
+    "removed_headers#104:repeated string, body_removed#105:bool, removed_metadata#106:repeated string",
     "AuthRequest": "credential#1, auth_type#2, request#3:PluginRequest, context#4:PluginContext",
     "AuthResponse": "authenticated#1:bool, user_id#2, app_id#3, claims#4:map, error_message#5, "
-    "status_code#101:int32, headers#102:map, username#103",
+    "status_code#101:int32, headers#102:map, username#103, body#104:bytes, context_updates#105:map, "
+    "removed_metadata#106:repeated string",
     "EnrichedRequest": "request#1:PluginRequest, user_id#2, app_id#3, auth_claims#4:map, authenticated#5:bool",
-    "HeadersRequest": "headers#1:map, context#2:PluginContext",
-    "HeadersResponse": "modified#1:bool, headers#2:map",
-    "ResponseWriteRequest": "body#1:bytes, headers#2:map, is_stream_chunk#3:bool, context#4:PluginContext",
-    "ResponseWriteResponse": "modified#1:bool, body#2:bytes, headers#3:map",
+    "HeadersRequest": "headers#1:map, context#2:PluginContext, status_code#101:int32, body#102:bytes",
+    "HeadersResponse": "modified#1:bool, headers#2:map, removed_headers#101:repeated string, "
+    "status_code#102:int32, context_updates#103:map, removed_metadata#104:repeated string",
+    "ResponseWriteRequest": "body#1:bytes, headers#2:map, is_stream_chunk#3:bool, context#4:PluginContext, "
+    "status_code#101:int32",
+    "ResponseWriteResponse": "modified#1:bool, body#2:bytes, headers#3:map, removed_headers#101:repeated string, "
+    "status_code#102:int32, context_updates#103:map, removed_metadata#104:repeated string",
     "StreamCompleteRequest": "accumulated_response#1:bytes, headers#2:map, status_code#3:int32, "
     "context#4:PluginContext, chunk_count#5:int32, request_body#6:bytes",
     "StreamCompleteResponse": "handled#1:bool, cached#2:bool, error_message#3",
@@ -70,15 +78,16 @@ PLUGIN: Final = {
     "AppPluginResourceInstance": "id#1, name#2, privacy_score#3:int32, metadata#4:bytes",
     "User": "id#1:uint32, email#2, name#3, is_active#4:bool, metadata#5:map",
     "ProxyLogRequest": "app_id#1:uint32, user_id#2:uint32, vendor#3, request_body#4:bytes, response_body#5:bytes, "
-    "response_code#6:int32, timestamp#7:int64, request_id#8, context#9:PluginContext",
+    "response_code#6:int32, timestamp#7:int64, request_id#8, context#9:PluginContext, event_json#101:bytes",
     "AnalyticsRequest": "llm_id#1:uint32, model_name#2, vendor#3, prompt_tokens#4:int32, response_tokens#5:int32, "
     "cache_write_prompt_tokens#6:int32, cache_read_prompt_tokens#7:int32, total_tokens#8:int32, cost#9:double, "
     "currency#10, app_id#11:uint32, user_id#12:uint32, timestamp#13:int64, tool_calls#14:int32, choices#15:int32, "
-    "request_id#16, context#17:PluginContext",
+    "request_id#16, context#17:PluginContext, event_json#101:bytes",
     "BudgetUsageRequest": "app_id#1:uint32, llm_id#2:uint32, tokens_used#3:int64, cost#4:double, "
     "requests_count#5:int32, prompt_tokens#6:int64, completion_tokens#7:int64, period_start#8:int64, "
-    "period_end#9:int64, timestamp#10:int64, request_id#11, context#12:PluginContext",
-    "DataCollectionResponse": "success#1:bool, handled#2:bool, error_message#3, metadata#4:map",
+    "period_end#9:int64, timestamp#10:int64, request_id#11, context#12:PluginContext, event_json#101:bytes",
+    "DataCollectionResponse": "success#1:bool, handled#2:bool, error_message#3, metadata#4:map, "
+    "permanent#101:bool",
     "GetAssetRequest": "asset_path#1",
     "GetAssetResponse": "success#1:bool, content#2:bytes, mime_type#3, error_message#4, content_length#5:int64",
     "ListAssetsRequest": "path_prefix#1",
@@ -161,12 +170,14 @@ GATEWAY: Final = {
     "LLMInfo": "id#1:uint32, name#2, vendor#3, slug#4, endpoint#5, has_api_key#6:bool, default_model#7, "
     "allowed_models#8:repeated string, is_active#9:bool, max_tokens#10:int32, timeout_seconds#11:int32, "
     f"retry_count#12:int32, monthly_budget#13:double?, rate_limit_rpm#14:int32, created_at#15:{TIMESTAMP}, "
-    f"updated_at#16:{TIMESTAMP}, metadata#17:map",
+    f"updated_at#16:{TIMESTAMP}, metadata#17:map, metadata_json#101, namespace#102",
     "AppInfo": "id#1:uint32, name#2, description#3, owner_email#4, is_active#5:bool, monthly_budget#6:double, "
     "budget_reset_day#7:int32, rate_limit_rpm#8:int32, allowed_ips#9:repeated string, "
-    f"created_at#10:{TIMESTAMP}, updated_at#11:{TIMESTAMP}, metadata#12",
+    f"created_at#10:{TIMESTAMP}, updated_at#11:{TIMESTAMP}, metadata#12, user_id#101:string?, "
+    "llm_ids#102:repeated uint32, namespace#103",
     "ModelPriceInfo": "id#1:uint32, vendor#2, model_name#3, cpt#4:double, cpit#5:double, cache_write_pt#6:double, "
-    f"cache_read_pt#7:double, currency#8, created_at#9:{TIMESTAMP}, updated_at#10:{TIMESTAMP}",
+    f"cache_read_pt#7:double, currency#8, created_at#9:{TIMESTAMP}, updated_at#10:{TIMESTAMP}, input#101:string?, "
+    "output#102:string?, cache_read#103:string?, cache_write#104:string?, reasoning#105:string?",
     "ListLLMsRequest": "context#1:PluginContext, vendor#2, is_active#3:bool?, page#4:int32, limit#5:int32",
     "ListLLMsResponse": "llms#1:repeated LLMInfo, total_count#2:int64",
     "GetLLMRequest": "context#1:PluginContext, llm_id#2:uint32",
@@ -207,12 +218,22 @@ EVENTS: Final = {
     "UnsubscribeResponse": "success#1:bool, error_message#2",
 }
 
+EXTRAS: Final = {
+    "DescribeRequest": "",
+    "PluginDescription": "name#1, version#2, description#3, sdk#4, class_name#5, handlers#6:repeated Handler",
+    "Handler": "name#1, threaded#2:bool, threads#3:uint32",
+    "BatchRequest": "events#1:repeated Event",
+    "Event": "kind#1:enum, json#2:bytes",
+    "BatchResponse": "responses#1:repeated plugin.DataCollectionResponse",
+}
+
 TABLES: Final = {
     "weir_proto/go_plugin.proto": ("plugin", GO_PLUGIN),
     "weir_proto/plugin.proto": ("plugin", PLUGIN),
     "weir_proto/config_provider.proto": ("config_provider", CONFIG_PROVIDER),
     "weir_proto/gateway_services.proto": ("microgateway_management", GATEWAY),
     "weir_proto/plugin_events.proto": ("plugin_events", EVENTS),
+    "weir_proto/weir_plugin.proto": ("weir.plugin.v1", EXTRAS),
 }
 
 ENUMS: Final = {
@@ -232,6 +253,7 @@ ENUMS: Final = {
         "PLUGIN_ERROR": 3,
     },
     "plugin.EndpointResponseChunk.Type": {"HEADERS": 0, "BODY": 1, "DONE": 2, "ERROR": 3},
+    "weir.plugin.v1.Event.Kind": {"UNKNOWN": 0, "PROXY_LOG": 1, "ANALYTICS": 2, "BUDGET_USAGE": 3},
 }
 
 # Method: request > answer, with `stream` before what comes more than once.
@@ -303,6 +325,10 @@ SERVICES: Final = {
         "Publish": "PublishRequest > PublishResponse",
         "Subscribe": "SubscribeRequest > stream EventMessage",
         "Unsubscribe": "UnsubscribeRequest > UnsubscribeResponse",
+    },
+    "weir.plugin.v1.PluginExtras": {
+        "Describe": "DescribeRequest > PluginDescription",
+        "HandleBatch": "BatchRequest > BatchResponse",
     },
 }
 
