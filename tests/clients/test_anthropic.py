@@ -8,16 +8,16 @@ from decimal import Decimal
 import anthropic
 import pytest
 import pytest_asyncio
-from tests.clients.conftest import World
+from tests.support.world import World
 
-pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL = "claude-sonnet-4-6"
 QUESTION = [{"role": "user", "content": "How deep is the weir?"}]
 TOOLS = [{"name": "depth", "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}}}]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def client(world: World) -> AsyncIterator[anthropic.AsyncAnthropic]:
     async with anthropic.AsyncAnthropic(
         base_url=world.url("claude"), api_key=world.caller.secret, max_retries=0

@@ -10,11 +10,11 @@ from decimal import Decimal
 import openai
 import pytest
 import pytest_asyncio
-from tests.clients.conftest import World
+from tests.support.world import World
 
 from weir_cli.mock_upstream.process import DEFAULT_KEY
 
-pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL = "gpt-4o-mini"
 QUESTION = [{"role": "user", "content": "How deep is the weir?"}]
@@ -29,7 +29,7 @@ TOOLS = [
 ]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def client(world: World) -> AsyncIterator[openai.AsyncOpenAI]:
     async with openai.AsyncOpenAI(
         base_url=world.url("gpt") + "/v1", api_key=world.caller.secret, max_retries=0

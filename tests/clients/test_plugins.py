@@ -10,11 +10,9 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from tests.clients.conftest import World
+from tests.support.world import World
 
-from weir_cli.mock_upstream.process import DEFAULT_KEY
-
-pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.clients, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL = "gpt-4o-mini"
 
@@ -28,24 +26,10 @@ async def guarded(
     world: World, cls: str, *hook_types: str, config: dict[str, Any] | None = None, **attachment: Any
 ) -> AsyncIterator[openai.AsyncOpenAI]:
     """A client of an LLM of its own with one plugin attached."""
-    slug = f"with-{cls.lower()}-{len(world.upstream.calls())}"
-    plugin = await world.gateway.create(
-        "plugins",
-        name=slug,
-        slug=slug,
-        command=f"python://weir_test_plugins:{cls}",
-        hook_types=list(hook_types),
-        config=config or {},
-    )
-    llm = await world.gateway.create(
-        "llms", name=slug, slug=slug, vendor="openai", api_endpoint=world.upstream.url, api_key=DEFAULT_KEY
-    )
-    await world.gateway.write(
-        "PUT", f"llms/{llm['id']}/plugins", plugins=[{"plugin_id": plugin["id"], **attachment}]
-    )
-    caller = await world.gateway.caller(llm["id"])
+    door = await world.door()
+    await world.attach(door, cls, *hook_types, config=config, **attachment)
     async with openai.AsyncOpenAI(
-        base_url=world.url(slug) + "/v1", api_key=caller.secret, max_retries=0
+        base_url=world.url(door.slug) + "/v1", api_key=door.caller.secret, max_retries=0
     ) as client:
         yield client
 
@@ -59,7 +43,7 @@ async def test_a_plugin_that_blocks_keeps_the_call_from_the_upstream(world: Worl
         family = await world.families.of(caught.value.response.headers["x-request-id"])
         assert family.sizes == (1, 0, 0)
         assert family.log["outcome"] == "blocked"
-        assert family.log["blocked_by"].startswith("with-blocker")
+        assert family.log["blocked_by"].startswith("blocker-")
         assert (await client.chat.completions.create(model=MODEL, messages=question("fine"))).choices
 
 

@@ -99,6 +99,11 @@ class Gateway:
                         found[int(entry.name)] = command
         return found
 
+    def child(self, name: str) -> int:
+        """The process id of the one child whose name begins so: ``proxy``, ``control``, ``collectors``."""
+        [pid] = [pid for pid, command in self.children().items() if f"weir_cli.child {name}" in command]
+        return pid
+
     async def close(self) -> None:
         """Leave nothing behind, whatever state it is in."""
         if self._process is not None and self._process.returncode is None:
