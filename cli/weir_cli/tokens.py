@@ -29,6 +29,8 @@ class Role(StrEnum):
     """What a token may do."""
 
     ADMIN = "admin"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
     VIEWER = "viewer"
 
 
@@ -36,23 +38,32 @@ class Role(StrEnum):
 def create(
     name: Annotated[str, typer.Option(help="What it is for.")] = "command line",
     role: Annotated[
-        Role, typer.Option(help="admin may do everything; viewer reads, but no bodies.")
+        Role,
+        typer.Option(
+            help="admin may do everything; operator all but secrets and tokens; auditor reads all; "
+            "viewer reads, but no bodies."
+        ),
     ] = Role.ADMIN,
+    namespace: Annotated[
+        list[str] | None, typer.Option(help="Bind it to this namespace; may be given several times.")
+    ] = None,
     data_dir: DataDirFlag = None,
     config: Config = None,
 ) -> None:
     """Make a token and print it. It is shown only this once."""
-    secret = asyncio.run(_create(load_settings(config, {"data_dir": data_dir}), name, role))
+    settings = load_settings(config, {"data_dir": data_dir})
+    secret = asyncio.run(_create(settings, name, role, namespace or []))
     typer.echo(secret.reveal())
 
 
 @app.command("list")
 def list_(data_dir: DataDirFlag = None, config: Config = None) -> None:
     """Show all tokens, without their secrets."""
-    table = Table("id", "name", "role", "key id", "created")
+    table = Table("id", "name", "role", "namespaces", "key id", "created")
     for row in asyncio.run(_all(load_settings(config, {"data_dir": data_dir}))):
         created = rfc3339(row["created_at_us"])
-        table.add_row(str(row["id"]), row["name"], row["role"], row["key_id"] or "-", created)
+        bound_to = ", ".join(map(repr, row["namespaces"] or ())) or "all"
+        table.add_row(str(row["id"]), row["name"], row["role"], bound_to, row["key_id"] or "-", created)
     Console().print(table)
 
 
@@ -67,9 +78,9 @@ def revoke(
     typer.echo(f"Token {token_id} is revoked.")
 
 
-async def _create(settings: Settings, name: str, role: Role) -> Secret:
+async def _create(settings: Settings, name: str, role: Role, namespaces: list[str]) -> Secret:
     async with existing_store(settings) as store, store.changing() as change:
-        _, secret = await add_token(change, name, role)
+        _, secret = await add_token(change, name, role.value, namespaces)
     return secret
 
 

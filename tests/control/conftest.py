@@ -127,8 +127,10 @@ class World:
     def admin(self) -> Api:
         return self.as_(ADMIN_TOKEN)
 
-    async def viewer(self) -> Api:
-        created = await self.admin.data("POST", "/tokens", {"name": "screen", "role": "viewer"})
+    async def caller(self, role: str, *namespaces: str) -> Api:
+        """Somebody with a new token of this role, bound to these namespaces or to none."""
+        wanted = {"name": f"the {role}", "role": role, "namespaces": list(namespaces)}
+        created = await self.admin.data("POST", "/tokens", wanted)
         return self.as_(created["secret"])
 
     async def published(self, answer: httpx2.Response | None = None) -> Snapshot:

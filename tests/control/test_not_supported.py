@@ -33,7 +33,6 @@ REFUSED: list[tuple[str, dict[str, Any], str, Any]] = [
     ("/apps", APP, "body_capture", "none"),
     ("/plugins", PLUGIN, "collector.observer", True),
     ("/plugins", PLUGIN, "collector.on_outage", "pause"),
-    ("/plugins", PLUGIN, "command", "file:///opt/plugin"),
     ("/plugins", PLUGIN, "command", "grpc://127.0.0.1:5000"),
     ("/plugins", PLUGIN, "checksum", CHECKSUM),
     ("/plugins", PLUGIN, "hook_type", "custom_endpoint"),
@@ -41,9 +40,6 @@ REFUSED: list[tuple[str, dict[str, Any], str, Any]] = [
     ("/plugins", PLUGIN, "runtime", "studio"),
     ("/plugins", PLUGIN, "plugin_type", "studio"),
     ("/model-prices", PRICE, "currency", "EUR"),
-    ("/tokens", TOKEN, "role", "operator"),
-    ("/tokens", TOKEN, "role", "auditor"),
-    ("/tokens", TOKEN, "namespaces", ["north"]),
 ]
 
 ACCEPTED: list[tuple[str, dict[str, Any], str, Any]] = [

@@ -246,7 +246,7 @@ async def test_the_mask_of_a_secret_cannot_become_the_secret(world: World, metho
 async def test_config_of_a_plugin_without_a_schema_is_for_admins_only(world: World) -> None:
     await world.admin.plugin(config={"key": "value"})
     assert (await world.admin.data("GET", "/plugins/1"))["config"] == {"key": "value"}
-    assert (await (await world.viewer()).data("GET", "/plugins/1"))["config"] == {"key": "***"}
+    assert (await (await world.caller("viewer")).data("GET", "/plugins/1"))["config"] == {"key": "***"}
 
 
 async def test_a_patch_of_hook_type_replaces_the_list(admin: Api) -> None:

@@ -100,6 +100,6 @@ async def test_a_viewer_sees_no_bodies(world: World) -> None:
     await store_records(world, EventKind.PROXY_LOG, 1)
     [full] = await world.admin.data("GET", "/records/proxy-logs")
     assert (full["request_body"], full["response_body"]) == ("hello", "hi")
-    [bare] = await (await world.viewer()).data("GET", "/records/proxy-logs")
+    [bare] = await (await world.caller("viewer")).data("GET", "/records/proxy-logs")
     assert (bare["request_body"], bare["response_body"]) == (None, None)
     assert bare["timestamp"] == full["timestamp"]

@@ -52,7 +52,7 @@ async def test_the_first_start_makes_a_token_and_later_ones_do_not(world: World)
 
 
 async def test_a_viewer_alone_does_not_keep_a_first_admin_from_being_made(world: World) -> None:
-    await world.viewer()
+    await world.caller("viewer")
     async with world.store.changing() as change:
         await change.connection.execute(delete(tokens).where(tokens.c.role == "admin"))
     assert await ensure_admin_token(world.store, None) is not None

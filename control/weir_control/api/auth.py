@@ -7,9 +7,10 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from weir_control.api.problems import ProblemResponse
-from weir_control.errors import ControlError, ForbiddenError, UnauthorizedError
-from weir_control.principal import Principal
+from weir_control.api.access import permission_for
+from weir_control.api.problems import ProblemResponse, nothing_at
+from weir_control.errors import ControlError, NotFoundError, UnauthorizedError
+from weir_control.principal import API_PREFIX, Principal
 
 _OPEN_PATHS: Final = frozenset(("/health", "/ready", "/openapi.json", "/docs"))
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="weir"'}
@@ -39,9 +40,11 @@ class Authentication:
 
     async def _admit(self, scope: Scope) -> Principal:
         principal = await self._principal(scope)
-        refusal = principal.refusal(scope["method"], scope["path"])
-        if refusal is not None:
-            raise ForbiddenError(refusal)
+        if scope["path"].startswith(f"{API_PREFIX}/"):
+            permission = permission_for(scope["method"], scope["path"])
+            if permission is None:
+                raise NotFoundError(nothing_at(scope["path"]))
+            principal.require(permission)
         return principal
 
     async def _principal(self, scope: Scope) -> Principal:

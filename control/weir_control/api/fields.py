@@ -134,6 +134,7 @@ Namespace = Annotated[
     StringConstraints(max_length=128, pattern=r"^(?:[A-Za-z0-9][A-Za-z0-9._-]*)?$"),
     Field(description="Which edges see the object; empty means all."),
 ]
+Namespaces = Annotated[list[Namespace], Field(max_length=100), AfterValidator(all_different)]
 Metadata = Annotated[dict[str, Any], Field(description="Anything you like; the gateway gives it no meaning.")]
 Endpoint = Annotated[
     str,

@@ -102,6 +102,3 @@ Runtime = Annotated[Literal["gateway"], _Later("studio", default="gateway")]
 PluginType = Annotated[Literal["gateway"], _Later("studio")]
 # model-prices
 Currency = Annotated[Literal["USD"], _LATER]
-# tokens
-TokenNamespaces = OnlyEmptyList
-Role = Annotated[Literal["admin", "viewer"], _Later("operator", "auditor")]

@@ -106,13 +106,18 @@ async def _http_exception(request: Request, error: Exception) -> ProblemResponse
     """Starlette's own refusals: no such path, wrong method."""
     assert isinstance(error, HTTPException)
     details = {
-        404: f"There is nothing at {request.url.path}; GET /openapi.json lists every path.",
+        404: nothing_at(request.url.path),
         405: f"{request.method} is not possible at {request.url.path}.",
     }
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = _allowed_methods(request) or headers.get("Allow", "")
     return ProblemResponse(_StatusError(error.status_code, details.get(error.status_code)), headers)
+
+
+def nothing_at(path: str) -> str:
+    """What a 404 for a path says."""
+    return f"There is nothing at {path}; GET /openapi.json lists every path."
 
 
 def _allowed_methods(request: Request) -> str:

@@ -6,12 +6,11 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 from sqlalchemy import RowMapping
 
-from weir_control.api import not_supported as later
 from weir_control.api.answers import Stored, answer
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
-from weir_control.api.fields import InputModel, Name, PathId
+from weir_control.api.fields import InputModel, Name, Namespaces, PathId
 from weir_control.deps import Control, no_content, stamp
-from weir_control.principal import API_PREFIX
+from weir_control.principal import API_PREFIX, Role
 from weir_control.store.rows import TOKEN, fetch, fetch_page
 from weir_control.store.tokens import add_token, remove_token
 
@@ -24,10 +23,15 @@ class TokenInput(InputModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "dashboard", "role": "viewer"}]})
 
     name: Name
-    role: later.Role = Field(
-        description="`admin` may do everything; `viewer` reads, but neither bodies nor tokens."
+    role: Role = Field(
+        description="`admin` may do everything, `operator` everything but secrets and tokens. `auditor` "
+        "reads all, bodies, tokens and the audit log included; `viewer` reads the rest."
     )
-    namespaces: later.TokenNamespaces = None
+    namespaces: Namespaces | None = Field(
+        default=None,
+        description="What it may see and change; null or empty means everything. An empty text among them "
+        "stands for the objects without a namespace.",
+    )
 
 
 class Token(Stored):
@@ -35,6 +39,7 @@ class Token(Stored):
 
     name: str = Field(examples=["dashboard"])
     role: str = Field(examples=["viewer"])
+    namespaces: list[str]
     key_id: str | None = Field(
         description="The part of the secret that names it; null for a text of your own."
     )
@@ -57,7 +62,7 @@ async def list_tokens(control: Control, asked: PageQuery) -> Page[Token]:
 async def create_token(control: Control, body: TokenInput, response: Response) -> One[NewToken]:
     """The secret is shown only here."""
     async with control.store.changing() as change:
-        row, secret = await add_token(change, body.name, body.role)
+        row, secret = await add_token(change, body.name, body.role, body.namespaces or ())
     stamp(response, change.revision, f"{API_PREFIX}/tokens/{row['id']}")
     shown = _answer(row).model_dump() | {"secret": secret.reveal()}
     return One(data=NewToken.model_validate(shown))
@@ -78,4 +83,4 @@ async def delete_token(control: Control, token_id: PathId) -> Response:
 
 
 def _answer(row: RowMapping) -> Token:
-    return answer(Token, row)
+    return answer(Token, row, namespaces=row["namespaces"] or [])

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -56,6 +57,11 @@ def _flag(name: str) -> Column[object]:
     return Column(name, Boolean, nullable=False)
 
 
+def _paths(name: str) -> Column[object]:
+    """Places inside a JSON value: a list of lists of keys and positions."""
+    return Column(name, JSON, nullable=False, server_default="[]")
+
+
 llms: Final = _object_table(
     "llms",
     _text("name"),
@@ -93,8 +99,10 @@ plugins: Final = _object_table(
     _json("probe_hooks"),
     Column("probed_at_us", BigInteger, nullable=False),
     Column("generation", Integer, nullable=False),
+    _paths("kept_secrets"),
 )
-"""``hook_types`` is NULL where the admin named none: then ``probe_hooks``, what the plugin has, counts."""
+"""``hook_types`` is NULL where the admin named none: then ``probe_hooks``, what the plugin has, counts.
+``kept_secrets`` are the places of values that were given as secrets: whatever the schema says later."""
 
 apps: Final = _object_table(
     "apps",
@@ -138,8 +146,10 @@ tokens: Final = _object_table(
     Column("key_id", Text),
     Column("secret_hash", LargeBinary, nullable=False, unique=True),
     _flag("from_settings"),
+    Column("namespaces", JSON(none_as_null=True)),
 )
-"""``from_settings`` marks the one token that ``admin_token`` in the settings stands for."""
+"""``from_settings`` marks the one token that ``admin_token`` in the settings stands for. ``namespaces`` is
+NULL for a token that is bound to none."""
 
 app_llms: Final = Table(
     "app_llms",
@@ -159,6 +169,8 @@ attachments: Final = Table(
     _text("stream_mode"),
     Column("default_app_id", _ID, ForeignKey("apps.id"), index=True),
     _json("response_headers"),
+    Column("config_override_sealed", LargeBinary),
+    _paths("kept_secrets"),
 )
 
 config_head: Final = Table(
@@ -179,3 +191,29 @@ config_outbox: Final = Table(
     sqlite_autoincrement=True,
 )
 """What has changed and is not yet published, in the transaction that changed it."""
+
+audit_log: Final = Table(
+    "audit_log",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("revision", BigInteger),
+    Column("request_id", Text),
+    _text("actor_kind"),
+    Column("token_id", BigInteger),
+    _text("actor_name"),
+    Column("actor_role", Text),
+    _text("resource"),
+    Column("object_id", BigInteger),
+    _text("action"),
+    Column("namespace_before", Text),
+    Column("namespace_after", Text),
+    _json("changed"),
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Index(None, "resource", "object_id", "id"),
+    Index(None, "token_id", "id"),
+    Index(None, "at_us", "id"),
+    sqlite_autoincrement=True,
+)
+"""Who changed what. The database itself refuses to change or delete a row of it."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.errors import ConflictError
-from weir_control.principal import Principal
+from weir_control.principal import Principal, Role
 from weir_control.store.rows import TOKEN, add, fetch, remove
 from weir_control.store.store import Change, Store
 from weir_control.store.tables import tokens
 from weir_core.errors import SettingsError
 from weir_core.secrets import Secret, hash_token, issue_token
 
-ADMIN = "admin"
+ADMIN: Final[Role] = "admin"
 
 
 async def find_principal(store: Store, secret: str) -> Principal | None:
@@ -21,18 +24,26 @@ async def find_principal(store: Store, secret: str) -> Principal | None:
 
     The lookup is by SHA-256, so neither its time nor its outcome tells anything about other tokens.
     """
-    statement = select(tokens.c.id, tokens.c.name, tokens.c.role).where(
-        tokens.c.secret_hash == hash_token(secret)
-    )
+    statement = select(tokens).where(tokens.c.secret_hash == hash_token(secret))
     async with store.reading() as connection:
         row = (await connection.execute(statement)).one_or_none()
-    return None if row is None else Principal(row.id, row.name, row.role)
+    if row is None:
+        return None
+    namespaces = None if row.namespaces is None else frozenset(row.namespaces)
+    return Principal(row.id, row.name, row.role, namespaces)
 
 
-async def add_token(change: Change, name: str, role: str) -> tuple[RowMapping, Secret]:
-    """Make a token; its secret exists only in what this returns."""
+async def add_token(
+    change: Change, name: str, role: Role, namespaces: Sequence[str] = ()
+) -> tuple[RowMapping, Secret]:
+    """Make a token; its secret exists only in what this returns.
+
+    Args:
+        namespaces: What it is bound to; nothing means that it is bound to none.
+    """
     issued = issue_token("wt")
-    token_id = await add(change, TOKEN, _values(name, role, issued.key_id, issued.secret_hash))
+    values = _values(name, role, issued.key_id, issued.secret_hash)
+    token_id = await add(change, TOKEN, values | {"namespaces": sorted(namespaces) or None})
     return await fetch(change.connection, TOKEN, token_id), issued.secret
 
 
