@@ -57,8 +57,12 @@ class EmbeddedLog:
         self._logger = logger
         self._on_damage = on_damage
 
-    async def consumer(self, group: str, topics: Sequence[str]) -> EmbeddedConsumer:
+    async def consumer(
+        self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
+    ) -> EmbeddedConsumer:
         """Join ``group`` as its only member. A new group starts at the earliest record that is still kept.
+
+        With ``start`` it reads from there, or from the earliest record of what that does not name.
 
         Raises:
             GroupBusyError: Retryable; another live member holds the group.
@@ -67,12 +71,14 @@ class EmbeddedLog:
         """
         if not topics:
             raise InvalidInputError(f"group {group} needs at least one topic", field="topics")
-        return await asyncio.to_thread(self._join, group, tuple(topics))
+        return await asyncio.to_thread(self._join, group, tuple(topics), start)
 
     async def close(self) -> None:
         """Nothing is held here: consumers hold their own files."""
 
-    def _join(self, group: str, topics: tuple[str, ...]) -> EmbeddedConsumer:
+    def _join(
+        self, group: str, topics: tuple[str, ...], start: Mapping[Partition, int] | None
+    ) -> EmbeddedConsumer:
         directory = group_directory(self._root, group)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,7 +90,7 @@ class EmbeddedLog:
             raise GroupBusyError(f"group {group} has a live member already; it takes one at a time")
         if offsets.damaged:
             self._logger.error("offsets damaged, the group reads everything again", group=group)
-        return EmbeddedConsumer(self._root, topics, lock, offsets, self._clock, self._report)
+        return EmbeddedConsumer(self._root, topics, lock, offsets, start, self._clock, self._report)
 
     def _report(self, damage: Damage) -> None:
         self.damages += 1
@@ -102,6 +108,7 @@ class EmbeddedConsumer:
         topics: tuple[str, ...],
         lock: DirectoryLock,
         offsets: GroupOffsets,
+        start: Mapping[Partition, int] | None,
         clock: Clock,
         report: Callable[[Damage], None],
     ) -> None:
@@ -109,6 +116,7 @@ class EmbeddedConsumer:
         self._topics = topics
         self._lock: DirectoryLock | None = lock
         self._offsets = offsets
+        self._start = start
         self._clock = clock
         self._report = report
         self._cursors: dict[Path, SpoolCursor] = {}
@@ -220,13 +228,14 @@ class EmbeddedConsumer:
         self._turn = deque(self._cursors.values())
 
     def _open_cursor(self, directory: Path) -> SpoolCursor:
-        committed = {
-            topic: self._offsets.committed(Partition(topic, directory.name)) for topic in self._topics
-        }
+        committed = {topic: self._first(Partition(topic, directory.name)) for topic in self._topics}
         reader = SpoolReader(
             directory, min(committed.values()), report=self._report, monotonic=self._clock.monotonic
         )
         return SpoolCursor(directory.name, committed, reader)
+
+    def _first(self, partition: Partition) -> int:
+        return self._offsets.committed(partition) if self._start is None else self._start.get(partition, 0)
 
     async def _store_idle(self) -> None:
         if self._clock.monotonic() < self._store_at:

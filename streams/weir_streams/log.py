@@ -52,8 +52,17 @@ class Consumer(Protocol):
 class EventLog(Protocol):
     """Where events go and come from."""
 
-    async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        """Join ``group``. A new group starts at the earliest record that is still kept."""
+    async def consumer(
+        self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
+    ) -> Consumer:
+        """Join ``group``. A new group starts at the earliest record that is still kept.
+
+        Args:
+            group: Whose committed offsets to go on from, and what retention waits for.
+            topics: What to read; at least one.
+            start: Where to read on instead, for a group that keeps its own offsets with its effects: by
+                partition, the next offset. What it does not name is read from the earliest record.
+        """
         ...
 
     async def close(self) -> None:

@@ -147,19 +147,24 @@ class FakeLog:
             self.committed.update(offsets)
             self._changed.notify_all()
 
-    async def consumer(self, group: str, topics: Sequence[str]) -> FakeConsumer:
+    async def consumer(
+        self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
+    ) -> FakeConsumer:
         self.open_consumers += 1
-        return FakeConsumer(self, group, topics)
+        return FakeConsumer(self, group, topics, start)
 
     async def close(self) -> None:
         pass
 
 
 class FakeConsumer:
-    def __init__(self, log: FakeLog, group: str, topics: Sequence[str]) -> None:
+    def __init__(
+        self, log: FakeLog, group: str, topics: Sequence[str], start: Mapping[Partition, int] | None
+    ) -> None:
         self._log = log
         self._group = group
         self._topics = topics
+        self._start = start
         self._next: dict[Partition, int] = {}
 
     async def poll(self, max_records: int, timeout_s: float) -> Sequence[LogRecord]:
@@ -167,12 +172,16 @@ class FakeConsumer:
             raise self._log.polls_to_fail.pop()
         found: list[LogRecord] = []
         for partition, records in self._partitions():
-            start = self._next.setdefault(partition, self._log.committed.get((self._group, partition), 0))
+            start = self._next.setdefault(partition, self._first(partition))
             taken = records[start : start + max_records - len(found)]
             self._next[partition] = start + len(taken)
             found.extend(taken)
         await asyncio.sleep(0 if found else min(timeout_s, 0.002))
         return found
+
+    def _first(self, partition: Partition) -> int:
+        committed = self._log.committed.get((self._group, partition), 0)
+        return committed if self._start is None else self._start.get(partition, 0)
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         assert offsets, "to some logs, no offsets means all"

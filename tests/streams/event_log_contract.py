@@ -134,6 +134,29 @@ class EventLogContract:
         assert numbers(records) == [0, 1]
         await again.close()
 
+    async def test_a_start_is_where_it_reads_on_whatever_the_group_has_committed(
+        self, bench: LogBench
+    ) -> None:
+        await bench.produce("a", 0, 4)
+        consumer = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+        records = await take(consumer, 4)
+        await consumer.commit(past(records))
+        await consumer.close()
+        await bench.produce("a", 4, 1)
+        start = past(records[:2])
+        again = await bench.log.consumer("group", [PROXY_LOG_TOPIC], start=start)
+        assert numbers(await take(again, 3)) == [2, 3, 4]
+        await again.close()
+
+    async def test_what_a_start_does_not_name_is_read_from_its_earliest_record(self, bench: LogBench) -> None:
+        await bench.produce("a", 0, 2)
+        consumer = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+        await consumer.commit(past(await take(consumer, 2)))
+        await consumer.close()
+        again = await bench.log.consumer("group", [PROXY_LOG_TOPIC], start={})
+        assert numbers(await take(again, 2)) == [0, 1]
+        await again.close()
+
     async def test_groups_know_nothing_of_each_other(self, bench: LogBench) -> None:
         await bench.produce("a", 0, 3)
         one = await bench.log.consumer("one", [PROXY_LOG_TOPIC])
