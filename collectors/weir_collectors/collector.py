@@ -111,7 +111,9 @@ class Collector:
                 handled = await self._ask(event, alone=attempt == tries > 1)
             except Exception as error:  # noqa: BLE001 - foreign code; its failure is a decision, not ours
                 if attempt >= tries or not _is_retryable(error):
-                    return Decision(self.plugin.slug, tries=attempt, error=_text(error))
+                    return Decision(
+                        self.plugin.slug, tries=attempt, error=_text(error), retryable=_is_retryable(error)
+                    )
             else:
                 return Decision(self.plugin.slug, handled=handled, tries=attempt)
             await self._sleep(self._backoff.after(attempt))

@@ -13,11 +13,12 @@ from structlog.typing import FilteringBoundLogger
 from weir_collectors.backoff import Backoff
 from weir_collectors.collector import Collector
 from weir_collectors.counters import Counters
+from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent, read_event
 from weir_collectors.errors import DatabaseUnavailableError, UnreadableEventError
 from weir_collectors.handled import Decision, must_store
 from weir_collectors.kinds import EventKind
-from weir_collectors.records import CollectorFailure, RecordStore, UndecodableEvent
+from weir_collectors.records import RecordStore, UndecodableEvent
 from weir_collectors.window import Window, WindowLimits
 from weir_core.clock import Clock
 from weir_streams.log import Consumer, LogRecord
@@ -156,9 +157,9 @@ class DecidingGroup:
         decided = [item for item in finished if isinstance(item, _Decided)]
         undecodable = [item for item in finished if isinstance(item, UndecodableEvent)]
         unhandled = [item.event for item in decided if must_store(item.decisions)]
-        failures = [failure for item in decided for failure in self._failures(item)]
+        letters = [letter for item in decided for letter in self._letters(item)]
         attempt = 1
-        while not await self._stored(attempt, unhandled, failures, undecodable):
+        while not await self._stored(attempt, unhandled, letters, undecodable):
             await self._sleep(self._settings.database_backoff.after(attempt))
             attempt += 1
         self._counters.kinds[self._kind].undecodable += len(undecodable)
@@ -169,25 +170,26 @@ class DecidingGroup:
         self,
         attempt: int,
         unhandled: Sequence[ReadEvent],
-        failures: Sequence[CollectorFailure],
+        letters: Sequence[DeadLetter],
         undecodable: Sequence[UndecodableEvent],
     ) -> bool:
         try:
-            await self._store.store(self._kind, unhandled, failures, undecodable)
+            await self._store.store(self._kind, unhandled, letters, undecodable)
         except DatabaseUnavailableError as error:
             self._counters.kinds[self._kind].last_error = str(error)
             self._logger.warning("database_unavailable", attempt=attempt, error=str(error))
             return False
         return True
 
-    def _failures(self, decided: _Decided) -> list[CollectorFailure]:
+    def _letters(self, decided: _Decided) -> list[DeadLetter]:
         return [
-            CollectorFailure(
-                event_id=decided.event.event_id,
+            DeadLetter(
+                event=decided.event,
                 collector=decision.collector,
                 kind=self._kind,
+                reason=decision.error,
+                retryable=decision.retryable,
                 tries=decision.tries,
-                error=decision.error,
                 failed_at_us=self._clock.wall_us(),
             )
             for decision in decided.decisions

@@ -30,6 +30,7 @@ class _Facets(msgspec.Struct, frozen=True):
     edge_namespace: str = ""
     app_id: _Number | None = None
     llm_id: _Number | None = None
+    user_id: str | None = None
     model_name: str | None = None
     response_code: _Status | None = None
     attempts: tuple[_Attempt, ...] = ()
@@ -53,6 +54,7 @@ class ReadEvent:
     edge_namespace: str
     app_id: int | None
     llm_id: int | None
+    user_id: str | None
     model: str | None
     status: int | None
     value: str
@@ -82,8 +84,13 @@ def read_event(record: LogRecord) -> ReadEvent:
         edge_namespace=facets.edge_namespace,
         app_id=facets.app_id,
         llm_id=facets.llm_id,
-        # Postgres cannot keep a NUL in text; inside ``value`` it stands escaped.
-        model=facets.model_name and facets.model_name.replace("\x00", "\ufffd"),
+        user_id=_without_nul(facets.user_id),
+        model=_without_nul(facets.model_name),
         status=status,
         value=value,
     )
+
+
+def _without_nul(text: str | None) -> str | None:
+    # Postgres cannot keep a NUL in text; inside ``value`` it stands escaped.
+    return text and text.replace("\x00", "\ufffd")

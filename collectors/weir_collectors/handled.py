@@ -10,13 +10,15 @@ from dataclasses import dataclass
 class Decision:
     """What one collector made of one event, in the end.
 
-    ``error`` is why it gave the event up after ``tries`` calls; None when it succeeded.
+    ``error`` is why it gave the event up after ``tries`` calls, ``retryable`` whether more of them could have
+    helped; None when it succeeded.
     """
 
     collector: str
     handled: bool = False
     tries: int = 1
     error: str | None = None
+    retryable: bool = True
 
     @property
     def succeeded(self) -> bool:

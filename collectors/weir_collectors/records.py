@@ -12,23 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_collectors.database import reason_of
+from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import EventKind
-from weir_collectors.tables import RECORDS, collector_failures, undecodable_events
+from weir_collectors.tables import RECORDS, undecodable_events
+from weir_collectors.tables_dead_letters import dead_letters
 from weir_streams.log import LogRecord
-
-
-@dataclass(frozen=True, slots=True)
-class CollectorFailure:
-    """A collector gave up on an event. ``collector`` is the plugin's slug."""
-
-    event_id: str
-    collector: str
-    kind: EventKind
-    tries: int
-    error: str
-    failed_at_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,7 @@ class RecordStore:
         self,
         kind: EventKind,
         events: Sequence[ReadEvent],
-        failures: Sequence[CollectorFailure] = (),
+        letters: Sequence[DeadLetter] = (),
         undecodable: Sequence[UndecodableEvent] = (),
     ) -> int:
         """Write everything in one transaction, durably, and return how many events were new.
@@ -65,13 +55,13 @@ class RecordStore:
         Raises:
             DatabaseUnavailableError: Nothing was written; the same call may succeed later.
         """
-        if not (events or failures or undecodable):
+        if not (events or letters or undecodable):
             return 0
         try:
             async with self._engine.begin() as connection:
-                new = await _insert_new(connection, RECORDS[kind], [_event_row(event) for event in events])
-                await _insert_new(connection, collector_failures, [_failure_row(item) for item in failures])
-                await _insert_new(
+                new = await insert_rows(connection, RECORDS[kind], [_event_row(event) for event in events])
+                await insert_rows(connection, dead_letters, [letter.row() for letter in letters])
+                await insert_rows(
                     connection, undecodable_events, [_undecodable_row(item) for item in undecodable]
                 )
         except (SQLAlchemyError, OSError) as error:
@@ -89,7 +79,8 @@ def insert_new(table: Table, dialect: str) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing().returning(table.c.id)
 
 
-async def _insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Write the rows whose unique keys are free; return how many those were."""
     # With RETURNING, SQLAlchemy splits the rows into statements below the database's own limits.
     if not rows:
         return 0
@@ -107,17 +98,6 @@ def _event_row(event: ReadEvent) -> dict[str, Any]:
         "model": event.model,
         "status": event.status,
         "value": event.value,
-    }
-
-
-def _failure_row(failure: CollectorFailure) -> dict[str, Any]:
-    return {
-        "event_id": failure.event_id,
-        "collector": failure.collector,
-        "kind": failure.kind.value,
-        "tries": failure.tries,
-        "error": failure.error,
-        "failed_at_us": failure.failed_at_us,
     }
 
 

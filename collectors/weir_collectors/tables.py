@@ -27,7 +27,8 @@ metadata: Final = MetaData(
 )
 
 
-def _id_column() -> Column[int]:
+def id_column() -> Column[int]:
+    """The ``id`` that every table here has."""
     # Only a column of exactly this type is SQLite's own row id, which costs no index of its own.
     return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
@@ -37,7 +38,7 @@ def _records(name: str) -> Table:
     table = Table(
         name,
         metadata,
-        _id_column(),
+        id_column(),
         Column("event_id", Text, nullable=False, unique=True),
         Column("request_id", Text, nullable=False),
         Column("timestamp_us", BigInteger, nullable=False),
@@ -64,24 +65,10 @@ RECORDS: Final = {
 }
 """The table that keeps each kind of event."""
 
-collector_failures: Final = Table(
-    "collector_failures",
-    metadata,
-    _id_column(),
-    Column("event_id", Text, nullable=False),
-    Column("collector", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("failed_at_us", BigInteger, nullable=False),
-    UniqueConstraint("event_id", "collector"),
-)
-"""One row for each event that a collector gave up on, by the collector's slug."""
-
 undecodable_events: Final = Table(
     "undecodable_events",
     metadata,
-    _id_column(),
+    id_column(),
     Column("topic", Text, nullable=False),
     Column("partition", Text, nullable=False),
     Column("offset", BigInteger, nullable=False),

@@ -35,12 +35,12 @@ from weir_collectors.deciding import DecidingSettings
 from weir_collectors.kinds import EventKind
 from weir_collectors.tables import (
     RECORDS,
-    collector_failures,
     records_analytics,
     records_budget_usage,
     records_proxy_logs,
     undecodable_events,
 )
+from weir_collectors.tables_dead_letters import dead_letters
 from weir_collectors.window import WindowLimits
 from weir_sdk import DataCollectionResponse
 from weir_streams.errors import LogUnavailableError
@@ -87,7 +87,7 @@ async def test_what_is_stored_is_what_the_rule_says(
     assert set(await stored_ids(engine, records_proxy_logs)) == {
         event.event_id for event in events if event.llm_id not in handled
     }
-    failures = await rows(engine, collector_failures)
+    failures = await rows(engine, dead_letters)
     assert {(row.event_id, row.collector) for row in failures} == {
         (event.event_id, name)
         for event in events
@@ -205,7 +205,7 @@ async def test_redelivery_leaves_one_record_and_one_failure(
         await running.stop()
         log.committed.clear()
     assert len(await rows(engine, records_proxy_logs)) == 10
-    assert len(await rows(engine, collector_failures)) == 10
+    assert len(await rows(engine, dead_letters)) == 10
     assert len(await rows(engine, undecodable_events)) == 1
 
 
@@ -275,6 +275,6 @@ async def test_events_of_a_collector_that_is_not_ready_are_stored_with_the_failu
     start()
     await log.until_all_committed()
     assert await stored_ids(engine, records_proxy_logs) == ["e"]
-    (failure,) = await rows(engine, collector_failures)
+    (failure,) = await rows(engine, dead_letters)
     assert (failure.event_id, failure.collector, failure.tries) == ("e", "sink", 3)
-    assert state in failure.error
+    assert state in failure.reason

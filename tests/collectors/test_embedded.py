@@ -24,11 +24,11 @@ from tests.collectors.conftest import (
 )
 
 from weir_collectors.tables import (
-    collector_failures,
     records_analytics,
     records_budget_usage,
     records_proxy_logs,
 )
+from weir_collectors.tables_dead_letters import dead_letters
 from weir_core.clock import SystemClock
 from weir_host.host import PluginHost
 from weir_streams.embedded import EmbeddedLog
@@ -147,7 +147,7 @@ async def test_spooled_families_end_where_the_collectors_say(
     assert sorted(await stored_ids(engine, records_proxy_logs)) == [f"log-of-{n}" for n in (2, 3, 4, 5)]
     assert len(await rows(engine, records_analytics)) == 6
     assert len(await rows(engine, records_budget_usage)) == 6
-    failures = {(row.event_id, row.collector): row for row in await rows(engine, collector_failures)}
+    failures = {(row.event_id, row.collector): row for row in await rows(engine, dead_letters)}
     logs = {key: row for key, row in failures.items() if row.kind == "proxy-log"}
     assert sorted(logs) == [
         ("log-of-3", "raises"),
@@ -158,9 +158,9 @@ async def test_spooled_families_end_where_the_collectors_say(
         ("log-of-6", "refuses"),
     ]
     assert logs["log-of-3", "raises"].tries == 3
-    assert "the sink is away" in logs["log-of-3", "raises"].error
+    assert "the sink is away" in logs["log-of-3", "raises"].reason
     assert logs["log-of-4", "refuses"].tries == 1
-    assert "no licence" in logs["log-of-5", "doesnotstart"].error
+    assert "no licence" in logs["log-of-5", "doesnotstart"].reason
 
 
 async def test_a_real_batch_collector_decides_event_by_event(

@@ -11,18 +11,19 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.collectors.conftest import analytics, budget_usage, proxy_log, record, rows, stored_ids
 
+from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent, read_event
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import EventKind
-from weir_collectors.records import CollectorFailure, RecordStore, UndecodableEvent, insert_new
+from weir_collectors.records import RecordStore, UndecodableEvent, insert_new
 from weir_collectors.tables import (
     RECORDS,
-    collector_failures,
     metadata,
     records_analytics,
     records_proxy_logs,
     undecodable_events,
 )
+from weir_collectors.tables_dead_letters import dead_letters
 from weir_streams.events import Event, encode
 
 
@@ -30,8 +31,9 @@ def read(*events: Event) -> Sequence[ReadEvent]:
     return [read_event(record(encode(event).value, offset)) for offset, event in enumerate(events)]
 
 
-def failure(event_id: str, collector: str, error: str = "away") -> CollectorFailure:
-    return CollectorFailure(event_id, collector, EventKind.PROXY_LOG, 3, error, 1)
+def letter(event: Event, collector: str, reason: str = "away") -> DeadLetter:
+    (event_read,) = read(event)
+    return DeadLetter(event_read, collector, EventKind.PROXY_LOG, reason, True, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -72,19 +74,21 @@ async def test_every_row_of_a_large_batch_is_written(store: RecordStore, engine:
     assert await stored_ids(engine, records_analytics) == [event.event_id for event in events]
 
 
-async def test_a_failure_is_kept_once_for_each_event_and_collector(
+async def test_a_dead_letter_is_kept_once_for_each_event_and_collector_with_the_whole_event(
     store: RecordStore, engine: AsyncEngine
 ) -> None:
-    event = proxy_log(event_id="e")
-    failures = [failure("e", "a"), failure("e", "b")]
-    await store.store(EventKind.PROXY_LOG, read(event), failures)
-    await store.store(EventKind.PROXY_LOG, read(event), [failure("e", "a", "away again")])
-    kept = await rows(engine, collector_failures)
-    assert [(row.event_id, row.collector, row.error) for row in kept] == [
+    event = proxy_log(event_id="e", user_id="ali\x00ce")
+    letters = [letter(event, "a"), letter(event, "b")]
+    await store.store(EventKind.PROXY_LOG, read(event), letters)
+    await store.store(EventKind.PROXY_LOG, read(event), [letter(event, "a", "away again")])
+    kept = await rows(engine, dead_letters)
+    assert [(row.event_id, row.collector, row.reason) for row in kept] == [
         ("e", "a", "away"),
         ("e", "b", "away"),
     ]
     assert (kept[0].kind, kept[0].tries, kept[0].failed_at_us) == ("proxy-log", 3, 1)
+    assert (kept[0].state, kept[0].retryable, kept[0].user_id) == ("failed", True, "ali\ufffdce")
+    assert kept[0].value.encode() == encode(event).value
 
 
 async def test_what_is_not_an_event_is_kept_as_it_came(store: RecordStore, engine: AsyncEngine) -> None:
@@ -105,9 +109,9 @@ async def test_nothing_is_written_when_a_part_of_it_cannot_be(
     store: RecordStore, engine: AsyncEngine
 ) -> None:
     async with engine.begin() as connection:
-        await connection.run_sync(collector_failures.drop)
+        await connection.run_sync(dead_letters.drop)
     with pytest.raises(DatabaseUnavailableError):
-        await store.store(EventKind.PROXY_LOG, read(proxy_log()), [failure("e", "a")])
+        await store.store(EventKind.PROXY_LOG, read(proxy_log()), [letter(proxy_log(), "a")])
     assert await rows(engine, records_proxy_logs) == []
 
 

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 
 from weir_collectors import tables as collectors_tables
+from weir_collectors import (
+    tables_accounting,
+    tables_dead_letters,  # noqa: F401 - its tables are on the same metadata
+    tables_erasing,
+)
 from weir_collectors.database import create_engine
+from weir_control import migrations
 from weir_control.errors import SchemaError
 from weir_control.migrations import upgrade
 from weir_control.store import tables as control_tables
@@ -23,7 +31,8 @@ from weir_control.store import tables as control_tables
 async def test_the_migrations_make_exactly_the_tables_that_the_code_works_with(database_url: str) -> None:
     def difference(connection: Connection) -> list[Any]:
         everything = MetaData()
-        for metadata in (control_tables.metadata, collectors_tables.metadata):
+        rooms = (control_tables, collectors_tables, tables_accounting, tables_erasing)
+        for metadata in {room.metadata for room in rooms}:
             for table in metadata.tables.values():
                 table.to_metadata(everything)
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -83,3 +92,47 @@ def dump(path: Path) -> str:
     text = "\n".join(connection.iterdump())
     connection.close()
     return text
+
+
+async def test_the_failures_known_before_become_dead_letters_with_their_events(tmp_path: Path) -> None:
+    path = tmp_path / "weir.db"
+    await _upgrade_to("0002", path)
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO records_proxy_logs (event_id, request_id, timestamp_us, app_id, value) "
+            """VALUES ('e1', 'r1', 5, 7, '{"event_id":"e1","user_id":"ali"}')"""
+        )
+        connection.executemany(
+            "INSERT INTO collector_failures (event_id, collector, kind, tries, error, failed_at_us) "
+            "VALUES (?, 'sink', 'proxy-log', 3, 'away', 9)",
+            [("e1",), ("handled-by-another",)],
+        )
+    connection.close()
+    await upgrade(f"sqlite:///{path}")
+    with sqlite3.connect(path) as connection:
+        letters = connection.execute(
+            "SELECT event_id, collector, reason, tries, failed_at_us, request_id, app_id, user_id, value, state "
+            "FROM dead_letters ORDER BY event_id"
+        ).fetchall()
+    connection.close()
+    value = '{"event_id":"e1","user_id":"ali"}'
+    assert letters == [
+        ("e1", "sink", "away", 3, 9, "r1", 7, "ali", value, "failed"),
+        ("handled-by-another", "sink", "away", 3, 9, None, None, None, None, "failed"),
+    ]
+
+
+async def _upgrade_to(revision: str, path: Path) -> None:
+    """Bring a new database to an older version's shape."""
+
+    def run(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    engine = create_engine(f"sqlite:///{path}")
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()

@@ -1,0 +1,56 @@
+"""A dead letter: an event that a collector gave up on, kept whole for a redrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from weir_collectors.decoding import ReadEvent
+from weir_collectors.kinds import EventKind
+
+
+class LetterState(StrEnum):
+    """Where a dead letter stands."""
+
+    FAILED = "failed"
+    """It waits for somebody to ask for a redrive; also after a redrive that failed."""
+    REQUESTED = "requested"
+    REDRIVEN = "redriven"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A collector, by its slug, gave up on an event after so many ``tries``.
+
+    ``retryable`` says whether the last error could have passed with more tries.
+    """
+
+    event: ReadEvent
+    collector: str
+    kind: EventKind
+    reason: str
+    retryable: bool
+    tries: int
+    failed_at_us: int
+
+    def row(self) -> dict[str, Any]:
+        """The columns of its row when it is new."""
+        event = self.event
+        return {
+            "event_id": event.event_id,
+            "collector": self.collector,
+            "kind": self.kind.value,
+            "reason": self.reason,
+            "retryable": self.retryable,
+            "tries": self.tries,
+            "failed_at_us": self.failed_at_us,
+            "timestamp_us": event.timestamp_us,
+            "request_id": event.request_id,
+            "edge_namespace": event.edge_namespace.replace("\x00", "\ufffd"),
+            "app_id": event.app_id,
+            "llm_id": event.llm_id,
+            "user_id": event.user_id,
+            "value": event.value,
+            "state": LetterState.FAILED.value,
+        }
