@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 
 from weir_core.objects import HookType, Llm, Plugin, StreamMode
@@ -41,7 +40,7 @@ class ServedLlm:
 
     llm: Llm
     vendor: Vendor
-    timeout: timedelta
+    timeout_s: float
     allowed_models: re.Pattern[str] | None
     set_headers: tuple[tuple[str, str], ...]
     pre_auth: tuple[HookPoint, ...]
@@ -137,7 +136,7 @@ def _serve(llm: Llm, plugins: Mapping[int, Plugin]) -> ServedLlm:
     return ServedLlm(
         llm=llm,
         vendor=vendor,
-        timeout=timedelta(seconds=llm.timeout_seconds),
+        timeout_s=float(llm.timeout_seconds),
         allowed_models=_one_pattern(llm.allowed_models) if llm.allowed_models else None,
         # Answers are read for their usage, so none is asked for in compressed form.
         set_headers=(*key_headers, ("accept-encoding", "identity")),

@@ -77,7 +77,7 @@ def begin_attempt(call: Call) -> UpstreamRequest:
         url=f"{url}?{query}" if query else url,
         headers=upstream_headers(call.headers, call.changed_headers, _set_headers(call)),
         body=call.upstream_body,
-        timeout=call.served.timeout,
+        timeout_s=call.served.timeout_s,
     )
 
 

@@ -1,0 +1,34 @@
+"""What is exchanged with an upstream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
+
+Headers = Sequence[tuple[str, str]]
+
+
+class UpstreamRequest(NamedTuple):
+    """What goes out, complete but for Host and Content-Length. ``timeout_s`` bounds the whole exchange."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+    timeout_s: float
+
+
+class UpstreamAnswer(NamedTuple):
+    """A whole answer: header names in lower case, the body as it came, still encoded if it was."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class UpstreamStream(NamedTuple):
+    """An answer whose body comes in pieces; header names in lower case."""
+
+    status: int
+    headers: Headers
+    read: Callable[[], AsyncIterator[bytes]]
