@@ -38,6 +38,13 @@ class PuppetCall:
         """Set when the gateway has closed the connection."""
         self._writer = writer
 
+    @property
+    def request_id(self) -> str:
+        """The gateway's id of the call."""
+        name = b"x-request-id:"
+        [line] = [line for line in self.head.split(b"\r\n") if line.lower().startswith(name)]
+        return line[len(name) :].strip().decode()
+
     async def send(self, data: bytes) -> None:
         """Send these bytes as they are."""
         self._writer.write(data)

@@ -65,6 +65,11 @@ class Families:
         await self.settled()
         return await self.now(request_id)
 
+    async def awaited(self, request_id: str) -> Family:
+        """The whole family of a request whose end nobody was told."""
+        await self._gateway.recorded("proxy-logs", 1, request_id=request_id)
+        return await self.of(request_id)
+
     async def now(self, request_id: str) -> Family:
         """The family as far as it is recorded now."""
         found = [await self._gateway.records(kind, request_id=request_id) for kind in KINDS]
