@@ -73,10 +73,13 @@ class Gateway:
             )
         await self._until_ready()
 
-    async def stop(self) -> int:
-        """Ask it to stop, as an operator would; return its exit code."""
+    async def stop(self, *, hurry: bool = False) -> int:
+        """Ask it to stop, as an operator would, and again when it is to hurry; return its exit code."""
         assert self._process is not None
         self._process.terminate()
+        if hurry:
+            await eventually(self._refuses_connections, "the first request to stop is taken")
+            self._process.terminate()
         return await asyncio.wait_for(self._process.wait(), 60)
 
     async def kill_everything(self) -> None:
@@ -169,6 +172,14 @@ class Gateway:
 
         await eventually(enough, f"{count} {kind} records {filters}")
         return found
+
+    async def _refuses_connections(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return True
+        writer.close()
+        return False
 
     async def _until_ready(self) -> None:
         async def ready() -> bool:

@@ -103,6 +103,13 @@ class Hanging(Named):
                 continue
 
 
+class Waiting(Named):
+    """A guard that waits for something that never comes."""
+
+    async def handle_post_auth(self, ctx: Context, request: Request) -> None:
+        await asyncio.Event().wait()
+
+
 class Rubbish(Named):
     """A guard that answers nonsense."""
 
