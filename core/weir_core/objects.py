@@ -81,13 +81,17 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, tag="credential"):
 
 
 class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a data_collection plugin is driven."""
+    """How a data_collection plugin is driven.
+
+    ``max_lag`` is how many events an observer may be behind before it is moved to the end of the log.
+    """
 
     observer: bool = False
     timeout_ms: int = 10_000
     max_tries: int = 3
     window: int = 256
     on_outage: OnOutage = "store"
+    max_lag: int = 1_000_000
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True, tag="plugin"):
