@@ -14,6 +14,7 @@ from weir_sdk.capabilities import (
     PostAuthHandler,
     PreAuthHandler,
     ResponseHandler,
+    StreamCompleteHandler,
 )
 from weir_sdk.context import Context
 from weir_sdk.errors import (
@@ -24,6 +25,7 @@ from weir_sdk.errors import (
     SdkError,
     ServiceError,
     ServiceNotAvailableError,
+    ServiceUnreachableError,
 )
 from weir_sdk.events import Analytics, Attempt, BudgetUsage, Event, Latency, ProxyLog
 from weir_sdk.headers import Headers
@@ -31,6 +33,7 @@ from weir_sdk.plugin import BasePlugin, inline
 from weir_sdk.request import Request
 from weir_sdk.response import Response, ResponseWriteResponse
 from weir_sdk.services import AppInfo, GatewayService, LlmInfo, Logger, ModelPriceInfo, Services
+from weir_sdk.stream import StreamComplete
 
 __all__ = [
     "Analytics",
@@ -68,6 +71,9 @@ __all__ = [
     "SdkError",
     "ServiceError",
     "ServiceNotAvailableError",
+    "ServiceUnreachableError",
     "Services",
+    "StreamComplete",
+    "StreamCompleteHandler",
     "inline",
 ]

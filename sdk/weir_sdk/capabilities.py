@@ -16,6 +16,7 @@ from weir_sdk.context import Context
 from weir_sdk.events import Analytics, BudgetUsage, Event, ProxyLog
 from weir_sdk.request import Request
 from weir_sdk.response import Response, ResponseWriteResponse
+from weir_sdk.stream import StreamComplete
 
 _Result = TypeVar("_Result")
 MaybeAwaitable: TypeAlias = _Result | Awaitable[_Result]
@@ -25,7 +26,7 @@ HANDLERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "pre_auth": ("handle_pre_auth",),
         "auth": ("handle_auth",),
         "post_auth": ("handle_post_auth",),
-        "on_response": ("on_before_write_headers", "on_before_write"),
+        "on_response": ("on_before_write_headers", "on_before_write", "on_stream_complete"),
         "data_collection": (
             "handle_proxy_log",
             "handle_analytics",
@@ -83,6 +84,15 @@ class ResponseHandler(Protocol):
         self, ctx: Context, response: Response
     ) -> MaybeAwaitable[ResponseWriteResponse | None]:
         """The whole body, or one event of a stream."""
+
+
+@runtime_checkable
+class StreamCompleteHandler(Protocol):
+    """Sees streams as a whole once they are over: caches, checks of the whole text."""
+
+    @abstractmethod
+    def on_stream_complete(self, ctx: Context, stream: StreamComplete) -> MaybeAwaitable[None]:
+        """After the last byte, also when the client has hung up. Nothing can be changed any more."""
 
 
 @runtime_checkable

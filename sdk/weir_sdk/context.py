@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from weir_sdk.events import Event, ProxyLog
 from weir_sdk.services import Runtime, Services
 
 
@@ -20,6 +21,22 @@ class CallInfo:
     user_id: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     trace_context: dict[str, str] = field(default_factory=dict)
+
+
+def call_of(event: Event) -> CallInfo:
+    """The facts of the call that an event tells of, for its collector's context."""
+    metadata = {"event_id": event.event_id}
+    if isinstance(event, ProxyLog):
+        metadata |= {name: value for name, value in event.metadata.items() if isinstance(value, str)}
+    return CallInfo(
+        request_id=event.request_id,
+        llm_id=event.llm_id,
+        llm_slug=event.llm_slug or "",
+        vendor=event.vendor or "",
+        app_id=event.app_id,
+        user_id=event.user_id,
+        metadata=metadata,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

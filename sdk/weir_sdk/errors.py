@@ -21,6 +21,16 @@ class BodyNotJsonError(SdkError):
     """A body was asked for as JSON and is not, or holds what JSON cannot say."""
 
 
+class RubbishError(SdkError):
+    """A handler gave back what the gateway cannot use. The message follows the handler's name."""
+
+
+class HandlerQuitError(SdkError):
+    """A handler tried to end more than itself: it exited the process, or was cancelled from within."""
+
+    retryable = True
+
+
 class ServiceError(SdkError):
     """A service of the gateway refused or failed."""
 
@@ -35,3 +45,9 @@ class MissingScopeError(ServiceError):
 
 class NotFoundError(ServiceError):
     """No such app, LLM or price."""
+
+
+class ServiceUnreachableError(ServiceError):
+    """The gateway did not answer; it may be starting or stopping."""
+
+    retryable = True
