@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from weir_core.clock import rfc3339
 from weir_core.periods import month_at
 from weir_proxy.call import Call
+from weir_proxy.capture import NOTHING, capture, stricter
 from weir_proxy.settlement import Settlement
 from weir_streams.events import Analytics, BudgetUsage, Event, Latency, ProxyLog
-
-
-class CapturedBody(NamedTuple):
-    """A body as an event carries it; ``encoding`` is ``base64`` where it is not UTF-8."""
-
-    text: str | None
-    encoding: str | None = None
-    truncated: bool = False
-    sha256: str | None = None
-
-
-_NOTHING = CapturedBody(None)
 
 
 def build_family(call: Call, settlement: Settlement, total_ms: float, capture_limit: int) -> list[Event]:
@@ -63,9 +48,11 @@ def _identity(call: Call) -> dict[str, Any]:
 
 
 def _proxy_log(call: Call, identity: dict[str, Any], total_ms: float, capture_limit: int) -> ProxyLog:
-    known = call.caller is not None
-    request = capture(call.upstream_body or call.body, capture_limit) if known else _NOTHING
-    response = capture(call.response_body, capture_limit, call.response_sha256) if known else _NOTHING
+    request = response = NOTHING
+    if call.caller is not None:
+        how = stricter(call.served.llm.body_capture, call.caller.app.body_capture)
+        request = capture(call.upstream_body or call.body, capture_limit, how)
+        response = capture(call.response_body, capture_limit, how, call.response_sha256)
     return ProxyLog(
         **identity,
         event_id=call.slot.event_ids.proxy_log,
@@ -130,39 +117,3 @@ def _budget_usage(call: Call, identity: dict[str, Any], settlement: Settlement) 
         period_start=period.start,
         period_end=period.end,
     )
-
-
-def capture(body: bytes, limit: int, sha256: str | None = None) -> CapturedBody:
-    """A body for an event, at most ``limit`` bytes once it is encoded as JSON.
-
-    What had to be cut is marked, and the SHA-256 of the whole is kept beside it: ``sha256``, where ``body``
-    is only the beginning of it.
-    """
-    if not body:
-        return _NOTHING
-    try:
-        text, encoding = body.decode("utf-8"), None
-    except UnicodeDecodeError:
-        text, encoding = base64.b64encode(body[: limit + 3]).decode(), "base64"
-    # One character can take six bytes as JSON (\u0000), so short bodies need no measuring.
-    if len(body) * 6 <= limit or _encoded_size(text) <= limit:
-        return CapturedBody(text, encoding)
-    return CapturedBody(
-        _cut(text, limit), encoding, truncated=True, sha256=sha256 or hashlib.sha256(body).hexdigest()
-    )
-
-
-def _encoded_size(text: str) -> int:
-    return len(msgspec.json.encode(text)) - 2
-
-
-def _cut(text: str, limit: int) -> str:
-    """The longest prefix that fits, found by halving; a multiple of four keeps base64 whole."""
-    low, high = 0, min(len(text), limit)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if _encoded_size(text[:middle]) <= limit:
-            low = middle
-        else:
-            high = middle - 1
-    return text[: low - low % 4]
