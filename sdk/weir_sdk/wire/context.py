@@ -60,12 +60,9 @@ def context_to_wire(call: CallInfo, peer: Peer, **notes: str) -> pb.PluginContex
 
 def context_from_wire(context: pb.PluginContext) -> CallInfo:
     """A call's facts, as a handler's ``Context`` shows them."""
-    metadata = dict(context.metadata)
-    user_id: str | None
+    user_id: str | None = str(context.user_id) if context.user_id else None
     if context.HasField("user_id_text"):
         user_id = context.user_id_text
-    else:
-        user_id = str(context.user_id) if context.user_id else metadata.get("user_id")
     return CallInfo(
         request_id=context.request_id,
         llm_id=context.llm_id or None,
@@ -73,7 +70,7 @@ def context_from_wire(context: pb.PluginContext) -> CallInfo:
         vendor=context.vendor,
         app_id=context.app_id or None,
         user_id=user_id,
-        metadata=metadata,
+        metadata=dict(context.metadata),
         trace_context=dict(context.trace_context),
     )
 
