@@ -61,18 +61,20 @@ class Recorder:
         try:
             seq = self._spool.append(call.slot, family)
         except SpoolWriteError:
-            _tell_what_the_client_saw(family)
+            _tell_what_the_client_saw(call, family)
             raise
         self._metrics.recorded(call, now - call.started)
         if self._sync_always:
             await self._spool.synced(seq)
 
 
-def _tell_what_the_client_saw(family: list[Event]) -> None:
+def _tell_what_the_client_saw(call: Call, family: list[Event]) -> None:
     """The spool writes this family when the disk is back: the client got no answer that it could keep."""
     for event in family:
         if isinstance(event, ProxyLog):
-            event.outcome, event.response_code = "gateway_error", 503
+            event.outcome = "gateway_error"
+            if not call.client.answering:
+                event.response_code = 503
 
 
 class _PerSecond:
