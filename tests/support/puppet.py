@@ -63,9 +63,10 @@ class PuppetCall:
         lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers]
         await self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
-    def cut(self) -> None:
-        """Break the connection off."""
-        self._writer.transport.abort()
+    async def close(self) -> None:
+        """Close the connection, whatever of the answer is missing."""
+        self._writer.close()
+        await self._writer.wait_closed()
 
 
 class Puppet:
