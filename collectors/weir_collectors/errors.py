@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from weir_core.errors import InvalidInputError, SettingsError, WeirError
+
+_LONGEST_TEXT: Final = 2000
 
 
 class CollectorsError(WeirError):
@@ -21,6 +25,18 @@ class DatabaseUnavailableError(CollectorsError):
 
 class CollectorNotReadyError(CollectorsError):
     """A collector is starting, has failed, or is not running in this process."""
+
+    retryable = True
+
+
+class SinkAwayError(CollectorsError):
+    """A collector is not to be asked now: its sink is away, or it is too far behind."""
+
+    retryable = True
+
+
+class CollectorRetiredError(CollectorsError):
+    """A collector was taken out of service or replaced while an event waited for it."""
 
     retryable = True
 
@@ -49,3 +65,19 @@ class UnsupportedCollectorError(InvalidInputError, CollectorsError):
 
 class InvalidPageError(InvalidInputError, CollectorsError):
     """A page of records that cannot be given: its cursor or its limit is wrong."""
+
+
+class StaleMarksError(CollectorsError):
+    """Somebody else added events of the same spool; the accountant reads its marks anew and goes on."""
+
+    retryable = True
+
+
+class NoDeadLetterError(CollectorsError):
+    """A dead letter or a range that does not exist, or not any more."""
+
+
+def brief(error: BaseException) -> str:
+    """An error's text as it may be kept: a plugin's may be of any length and hold anything."""
+    text = str(error) or type(error).__name__
+    return text[:_LONGEST_TEXT].replace("\x00", "\ufffd")

@@ -1,0 +1,210 @@
+"""The accountant's place in the database: sums, offsets and marks, all of a batch in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from weir_collectors.billed import Batch, Mark
+from weir_collectors.database import reading, reason_of
+from weir_collectors.erasures import NOBODY_ERASED, erasures_since
+from weir_collectors.errors import DatabaseUnavailableError, StaleMarksError
+from weir_collectors.tables_accounting import (
+    SPEND_SUMS,
+    SUMS,
+    accountant_marks,
+    accountant_members,
+    accountant_offsets,
+    budget_spend,
+    rollups_hourly,
+)
+from weir_collectors.tally import add_up
+from weir_streams.log import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far the sums have come in the log."""
+
+    offsets: Mapping[Partition, int]
+    marks: Mapping[Mark, int]
+
+
+class Book:
+    """Where the accountant writes.
+
+    Args:
+        engine: From ``create_engine``; its owner disposes of it.
+        member: The process's name; other accountants have others.
+    """
+
+    def __init__(self, engine: AsyncEngine, member: str) -> None:
+        self._engine = engine
+        self._member = member
+
+    async def place(self) -> Place:
+        """Read how far the sums have come.
+
+        Raises:
+            DatabaseUnavailableError: The database does not answer now.
+        """
+        try:
+            async with reading(self._engine) as connection:
+                offsets = await connection.execute(select(accountant_offsets))
+                marks = await connection.execute(select(accountant_marks))
+                return Place(
+                    {Partition(row.topic, row.partition): row.next_offset for row in offsets},
+                    {Mark(Partition(row.topic, row.partition), row.spool_id): row.spool_seq for row in marks},
+                )
+        except (SQLAlchemyError, OSError) as error:
+            raise DatabaseUnavailableError(
+                f"the accountant's place cannot be read now: {reason_of(error)}"
+            ) from error
+
+    async def add(self, batch: Batch, as_of_us: int | None, now_us: int) -> None:
+        """Add a batch to the sums and move on, durably, or do neither.
+
+        Args:
+            batch: Made with the marks of ``place``, moved by what was added since.
+            as_of_us: The moment up to which everything logged is in the sums after this; None when there
+                is more.
+            now_us: When this is, for readers of ``as_of_us``.
+
+        Raises:
+            StaleMarksError: The marks were not what the batch was made with; nothing was added.
+            DatabaseUnavailableError: Whether it was added is not known; ``place`` says it.
+        """
+        tally = add_up(batch.events, NOBODY_ERASED)
+        try:
+            async with self._engine.begin() as connection:
+                await _move_marks(connection, batch)
+                erased = await erasures_since(connection, [event.timestamp_us for event in batch.events])
+                if erased:
+                    tally = add_up(batch.events, erased)
+                await add_sums(connection, rollups_hourly, SUMS, tally.rollups)
+                await add_sums(connection, budget_spend, SPEND_SUMS, tally.spend)
+                await _move_offsets(connection, batch)
+                if as_of_us is not None:
+                    await self._sign(connection, as_of_us, now_us)
+        except (SQLAlchemyError, OSError) as error:
+            raise DatabaseUnavailableError(
+                f"{len(batch.events)} events could not be added up; they stay in the log until the database "
+                f"takes them: {reason_of(error)}"
+            ) from error
+
+    async def _sign(self, connection: AsyncConnection, as_of_us: int, now_us: int) -> None:
+        row = {"member": self._member, "as_of_us": as_of_us, "seen_us": now_us}
+        insert = _insert(accountant_members, connection)
+        await connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["member"],
+                set_={"as_of_us": insert.excluded.as_of_us, "seen_us": insert.excluded.seen_us},
+            ),
+            row,
+        )
+
+
+async def add_sums(
+    connection: AsyncConnection,
+    table: Table,
+    sums: Sequence[str],
+    rows: Mapping[Any, Sequence[int]],
+) -> None:
+    """Add to the rows of a table of sums, making those that are not there.
+
+    Args:
+        connection: In a transaction.
+        table: Its primary key has the columns of the keys, in their order.
+        sums: The columns that are added to, in the order of the values.
+        rows: By key, what to add.
+    """
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    insert = _insert(table, connection)
+    statement = insert.on_conflict_do_update(
+        index_elements=keys, set_={name: table.c[name] + insert.excluded[name] for name in sums}
+    )
+    names = (*keys, *sums)
+    # In the order of the keys, so that two accountants on Postgres never wait for each other's rows.
+    await connection.execute(
+        statement, [dict(zip(names, (*key, *rows[key]), strict=True)) for key in sorted(rows)]
+    )
+
+
+async def _move_marks(connection: AsyncConnection, batch: Batch) -> None:
+    """Move each mark from where the batch was told that it stands. This is what makes adding happen once."""
+    for mark, number in batch.marks.items():
+        known = batch.known(mark)
+        if known is None:
+            await _begin_mark(connection, mark, number)
+            continue
+        columns = accountant_marks.c
+        moved = await connection.execute(
+            update(accountant_marks)
+            .where(
+                columns.topic == mark.partition.topic,
+                columns.partition == mark.partition.name,
+                columns.spool_id == mark.spool_id,
+                columns.spool_seq == known,
+            )
+            .values(spool_seq=number)
+        )
+        if moved.rowcount != 1:
+            raise StaleMarksError(_stale(mark))
+
+
+async def _begin_mark(connection: AsyncConnection, mark: Mark, number: int) -> None:
+    values = {
+        "topic": mark.partition.topic,
+        "partition": mark.partition.name,
+        "spool_id": mark.spool_id,
+        "spool_seq": number,
+    }
+    try:
+        await connection.execute(accountant_marks.insert().values(values))
+    except IntegrityError as error:
+        raise StaleMarksError(_stale(mark)) from error
+
+
+def _stale(mark: Mark) -> str:
+    return (
+        f"the mark of spool {mark.spool_id or 'none'} in {mark.partition.topic}/{mark.partition.name} was "
+        "moved by another accountant; the batch is made again"
+    )
+
+
+async def _move_offsets(connection: AsyncConnection, batch: Batch) -> None:
+    if not batch.offsets:
+        return
+    insert = _insert(accountant_offsets, connection)
+    statement = insert.on_conflict_do_update(
+        index_elements=["topic", "partition"],
+        set_={
+            "next_offset": insert.excluded.next_offset,
+            "undecodable": accountant_offsets.c.undecodable + insert.excluded.undecodable,
+        },
+    )
+    rows = [
+        {
+            "topic": partition.topic,
+            "partition": partition.name,
+            "next_offset": offset,
+            "undecodable": batch.undecodable[partition],
+        }
+        for partition, offset in sorted(batch.offsets.items())
+    ]
+    await connection.execute(statement, rows)
+
+
+def _insert(table: Table, connection: AsyncConnection) -> sqlite.Insert | postgresql.Insert:
+    """The dialect's own INSERT, which knows ON CONFLICT."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
