@@ -72,6 +72,14 @@ class Rewriter(Named):
             response.json()["weir"] = "was here"
 
 
+class Stamp(Named):
+    """Stamps every whole answer, and every piece of a stream that has a choice."""
+
+    async def on_before_write(self, ctx: Context, response: Response) -> None:
+        if not response.is_stream_chunk or b'"choices":[{' in response.body.replace(b" ", b""):
+            response.json()["weir"] = "was here"
+
+
 class TokenAuth(Named):
     """Knows one token and one app."""
 
