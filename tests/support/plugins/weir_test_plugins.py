@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from weir_sdk import (
@@ -177,3 +179,33 @@ class Slow(Collector):
     def handle_analytics(self, ctx: Context, analytics: Analytics) -> None:
         time.sleep(0.2)  # a collector that is slow for real
         self.note("analytics", analytics)
+
+
+class Gated(Collector):
+    """Holds up every event until the file that it is configured with exists; notes that it has begun."""
+
+    async def initialize(self, ctx: Context, config: dict[str, Any]) -> None:
+        await super().initialize(ctx, config)
+        self.gate = Path(config["gate"])
+
+    async def handle_proxy_log(self, ctx: Context, log: ProxyLog) -> None:
+        await self._hold("proxy_log", log)
+
+    async def handle_analytics(self, ctx: Context, analytics: Analytics) -> None:
+        await self._hold("analytics", analytics)
+
+    async def handle_budget_usage(self, ctx: Context, usage: BudgetUsage) -> None:
+        await self._hold("budget_usage", usage)
+
+    async def _hold(self, kind: str, event: ProxyLog | Analytics | BudgetUsage) -> None:
+        self.note(kind, event)
+        while not self.gate.exists():
+            await asyncio.sleep(0.01)
+
+
+class Stuck(Collector):
+    """Never comes back, and blocks the thread that it was given."""
+
+    def handle_analytics(self, ctx: Context, analytics: Analytics) -> None:
+        self.note("analytics", analytics)
+        threading.Event().wait()
