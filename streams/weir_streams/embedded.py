@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -151,6 +151,10 @@ class EmbeddedConsumer:
                 return []
             await asyncio.sleep(min(wait_s, left_s))
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    def lost(self) -> Collection[Partition]:
+        """None: this member is the only one of its group."""
+        return ()
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Durably store, per partition, the offset of the next record to read (last finished + 1).

@@ -59,3 +59,11 @@ class GroupBusyError(StreamsError):
     """Another live member holds this consumer group."""
 
     retryable = True
+
+
+class KafkaRefusedError(StreamsError):
+    """Kafka answers but does not let us: wrong credentials, or rights that are missing."""
+
+
+class TopicMissingError(LogUnavailableError):
+    """A topic does not exist (yet); ``weir topics apply`` makes it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -36,8 +36,19 @@ class Consumer(Protocol):
         """
         ...
 
+    def lost(self) -> Collection[Partition]:
+        """Partitions that were taken from this member since the last call: forget their records.
+
+        To be asked right after each ``poll``, before its records are taken on: a partition may be among both,
+        when it was lost and came back. What of it is still in hand comes again, here or at another member.
+        """
+        ...
+
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Durably store, per partition, the offset of the next record to read (last finished + 1)."""
+        """Durably store, per partition, the offset of the next record to read (last finished + 1).
+
+        Partitions that are not this member's, or not any more, are passed over.
+        """
         ...
 
     async def lag(self) -> Mapping[Partition, int]:

@@ -227,6 +227,33 @@ class EventLogContract:
         with pytest.raises(LogUnavailableError):
             await consumer.poll(1, 0)
 
+    async def test_a_commit_never_goes_back(self, bench: LogBench) -> None:
+        await bench.produce("a", 0, 4)
+        consumer = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+        records = await take(consumer, 4)
+        await consumer.commit(past(records))
+        await consumer.commit(past(records[:2]))
+        assert sum((await consumer.lag()).values()) == 0
+        await bench.crash(consumer)
+        again = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+        assert await again.poll(10, 0.2) == []
+        await again.close()
+
+    async def test_a_commit_for_another_members_partition_is_passed_over(self, bench: LogBench) -> None:
+        await bench.produce("a", 0, 2)
+        consumer = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+        records = await take(consumer, 2)
+        await consumer.commit({Partition(PROXY_LOG_TOPIC, "4711"): 5, **past(records)})
+        assert sum((await consumer.lag()).values()) == 0
+        await consumer.close()
+
+    async def test_a_member_that_is_alone_loses_nothing(self, bench: LogBench) -> None:
+        await bench.produce("a", 0, 2)
+        consumer = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+        await take(consumer, 2)
+        assert not consumer.lost()
+        await consumer.close()
+
     async def test_two_members_never_share_a_partition(self, bench: LogBench) -> None:
         await bench.produce("a", 0, 4)
         first = await bench.log.consumer("group", [PROXY_LOG_TOPIC])

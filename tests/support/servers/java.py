@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.servers.errors import ServerUnavailableError
+from tests.support.servers.errors import ServerFailedError, ServerUnavailableError
 
 
 def java_command() -> Path:
@@ -30,7 +30,7 @@ def run_java(jars: Sequence[Path], main: str, *arguments: str) -> str:
     """Run a program to its end and return what it printed.
 
     Raises:
-        ServerUnavailableError: It ended with an error.
+        ServerFailedError: It ended with an error.
     """
     done = subprocess.run(
         [str(java_command()), "-XX:TieredStopAtLevel=1", *_class_path(jars), main, *arguments],
@@ -40,7 +40,7 @@ def run_java(jars: Sequence[Path], main: str, *arguments: str) -> str:
         timeout=120,
     )
     if done.returncode != 0:
-        raise ServerUnavailableError(f"{main} failed: {done.stdout[-1000:]} {done.stderr[-2000:]}")
+        raise ServerFailedError(f"{main} failed: {done.stdout[-1000:]} {done.stderr[-2000:]}")
     return done.stdout
 
 

@@ -122,7 +122,14 @@ class KafkaServer:
             self._directory.mkdir(parents=True, exist_ok=True)
             lines = [f"{name}={value}" for name, value in self._broker_properties(number, home).items()]
             config.write_text("\n".join(lines))
-            run_java(jars, "kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(config))
+            run_java(
+                jars,
+                "kafka.tools.StorageTool",
+                "format",
+                f"--cluster-id={self._cluster_id}",
+                "-c",
+                str(config),
+            )
         self._brokers[number - 1].start([*server_command(jars, "kafka.Kafka", _HEAP), str(config)])
 
     def _broker_properties(self, number: int, home: Path) -> dict[str, str]:
