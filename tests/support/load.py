@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import httpx2
 
 _CONCURRENCY = 16
 
 
+class Ask(NamedTuple):
+    """One kind of call: where to, for which model, and what ends its streams."""
+
+    path: str
+    model: str
+    terminal: bytes
+
+
+def openai(slug: str) -> Ask:
+    """Chat completions of an OpenAI LLM."""
+    return Ask(f"/llm/call/{slug}/v1/chat/completions", "gpt-4o-mini", b"data:[DONE]")
+
+
+def anthropic(slug: str) -> Ask:
+    """Messages of an Anthropic LLM."""
+    return Ask(f"/llm/call/{slug}/v1/messages", "claude-sonnet-4-6", b'data:{"type":"message_stop"}')
+
+
 @dataclass
 class Load:
-    """Calls until told to stop. ``completed`` holds only answers that arrived whole, terminal event included."""
+    """Calls until told to stop.
 
-    urls: dict[str, str]
-    secret: str
+    ``completed`` holds answers that arrived whole, terminal event included, ``torn`` those that began with a
+    200 and then broke off; both by request id, with ``stream`` or ``json``.
+    """
+
+    base_url: str
+    asks: tuple[Ask, ...]
+    headers: Mapping[str, str]
     completed: dict[str, str] = field(default_factory=dict)
-    broken: int = 0
-    refused: dict[int, int] = field(default_factory=dict)
+    torn: dict[str, str] = field(default_factory=dict)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -33,32 +57,34 @@ class Load:
         await asyncio.gather(*self._tasks)
 
     async def _caller(self, number: int) -> None:
-        async with httpx2.AsyncClient(
-            headers={"authorization": f"Bearer {self.secret}", "anthropic-version": "2023-06-01"},
-            timeout=20.0,
-        ) as client:
+        async with httpx2.AsyncClient(base_url=self.base_url, headers=self.headers, timeout=20.0) as client:
             for turn in itertools.count(number):
                 if self._stop.is_set():
                     return
-                await self._call(client, "openai" if turn % 3 else "anthropic", stream=turn % 2 == 0)
+                ask = self.asks[turn % len(self.asks)]
+                if not await self._call(client, ask, stream=turn // len(self.asks) % 2 == 0):
+                    await asyncio.sleep(0.02)  # the gateway is being restarted
 
-    async def _call(self, client: httpx2.AsyncClient, vendor: str, *, stream: bool) -> None:
-        model = "gpt-4o-mini" if vendor == "openai" else "claude-sonnet-4-6"
+    async def _call(self, client: httpx2.AsyncClient, ask: Ask, *, stream: bool) -> bool:
+        """Whether an answer came whole."""
         body = {
-            "model": model,
+            "model": ask.model,
             "messages": [{"role": "user", "content": "hi"}],
             "stream": stream,
             "max_tokens": 64,
         }
-        terminal = b"data: [DONE]\n\n" if vendor == "openai" else b'data: {"type":"message_stop"}\n\n'
+        content, answer = b"", None
         try:
-            answer = await client.post(self.urls[vendor], json=body)
+            async with client.stream("POST", ask.path, json=body) as answer:
+                async for piece in answer.aiter_bytes():
+                    content += piece
+            whole = True
         except httpx2.TransportError:
-            self.broken += 1
-            await asyncio.sleep(0.02)  # the gateway is being restarted
-            return
-        if answer.status_code != 200:
-            self.refused[answer.status_code] = self.refused.get(answer.status_code, 0) + 1
-            await asyncio.sleep(0.02)  # as above
-        elif not stream or terminal.replace(b" ", b"") in answer.content.replace(b" ", b""):
-            self.completed[answer.headers["x-request-id"]] = "stream" if stream else "json"
+            whole = False
+        if answer is None or answer.status_code != 200:
+            return False
+        if whole and stream:
+            assert ask.terminal in content.replace(b" ", b""), content[-200:]
+        noted = self.completed if whole else self.torn
+        noted[answer.headers["x-request-id"]] = "stream" if stream else "json"
+        return whole

@@ -7,36 +7,44 @@ import os
 import random
 import signal
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.gateway import Gateway, eventually, running_gateway
-from tests.support.load import Load
-from tests.support.records import KINDS, Families
+from tests.support.gateway import eventually
+from tests.support.load import Load, anthropic, openai
+from tests.support.records import KINDS
+from tests.support.world import World, open_world
 
-from weir_cli.mock_upstream.process import DEFAULT_KEY, RunningMock, running
+from weir_cli.mock_upstream.process import RunningMock, running
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
-CHAT = "/llm/call/gpt/v1/chat/completions"
+# Long enough streams that every kill finds some of them between two events.
+PACE = {"first_byte_ms": 15, "chunk_ms": 8}
 
 
-async def set_up(gateway: Gateway, upstream: RunningMock) -> Load:
-    """Two LLMs on the mock, an app that may use both, and a load on them that has not begun."""
-    ids = []
-    for vendor, slug in (("openai", "gpt"), ("anthropic", "claude")):
-        llm = await gateway.create(
-            "llms", name=slug, slug=slug, vendor=vendor, api_endpoint=upstream.url, api_key=DEFAULT_KEY
-        )
-        ids.append(llm["id"])
-    caller = await gateway.caller(*ids)
-    urls = {"openai": gateway.url + CHAT, "anthropic": f"{gateway.url}/llm/call/claude/v1/messages"}
-    return Load(urls, caller.secret)
+@asynccontextmanager
+async def under_load(tmp_path: Path) -> AsyncIterator[tuple[World, Load]]:
+    """A gateway of two workers whose calls go to both vendors, one in three past response plugins."""
+    with running(tmp_path / "calls.jsonl", **PACE) as upstream:
+        async with open_world(tmp_path / "data", upstream, workers="2") as world:
+            watched = await world.door()
+            await world.attach(watched, "Stamp", "on_response", on_error="fail_closed")
+            llm_ids = [world.openai_id, world.anthropic_id, watched.llm_id]
+            await world.gateway.write("PATCH", f"apps/{world.caller.app_id}", llm_ids=llm_ids)
+            asks = (openai("gpt"), anthropic("claude"), openai(watched.slug))
+            headers = dict(world.client.headers) | {"anthropic-version": "2023-06-01"}
+            load = Load(world.gateway.url, asks, headers)
+            load.start()
+            yield world, load
 
 
-async def all_records(gateway: Gateway, load: Load, upstream: RunningMock) -> dict[str, list[dict[str, Any]]]:
+async def all_records(world: World, load: Load) -> dict[str, list[dict[str, Any]]]:
     """Every record, once everything that was answered or asked upstream is recorded."""
+    gateway, upstream = world.gateway, world.upstream
     asked = {call.headers["x-request-id"] for call in upstream.calls()} | set(load.completed)
     found: dict[str, list[dict[str, Any]]] = {}
 
@@ -46,7 +54,7 @@ async def all_records(gateway: Gateway, load: Load, upstream: RunningMock) -> di
         return all(asked <= {record["request_id"] for record in found[kind]} for kind in KINDS)
 
     await eventually(complete, "everything is recorded", within_s=60)
-    await Families(gateway, gateway.url + CHAT, load.secret).settled()
+    await world.families.settled()
     return {kind: await gateway.records(kind) for kind in KINDS}
 
 
@@ -71,45 +79,48 @@ def check_the_books(records: dict[str, list[dict[str, Any]]], load: Load, upstre
         assert set(asked) <= {record["request_id"] for record in records[kind]}
     for request_id in set(logs) - set(asked):
         assert logs[request_id]["outcome"] == "gateway_error", logs[request_id]
+    bills = {record["request_id"]: record for record in records["analytics"]}
     for request_id, log in logs.items():
         if log["outcome"] == "gateway_error" and request_id in asked:
-            [bill] = [record for record in records["analytics"] if record["request_id"] == request_id]
-            assert bill["usage_source"] == "estimated"
-            assert bill["total_tokens"] > 0
+            assert bills[request_id]["usage_source"] == "estimated"
+            assert bills[request_id]["total_tokens"] > 0
+    for request_id in load.torn:
+        # Recorded as served, it died between its record and its last byte.
+        assert logs[request_id]["outcome"] in ("gateway_error", "served"), logs[request_id]
 
 
 async def test_everything_is_killed_ten_times_under_load_and_nothing_is_lost_or_doubled(
     tmp_path: Path,
 ) -> None:
     moments = random.Random(20261122)
-    with running(tmp_path / "calls.jsonl", first_byte_ms=15, chunk_ms=2) as upstream:
-        async with running_gateway(tmp_path / "data", workers="2") as gateway:
-            load = await set_up(gateway, upstream)
-            load.start()
-            for _ in range(10):
-                await asyncio.sleep(moments.uniform(0.2, 1.2))  # the random moment is the test
-                await gateway.kill_everything()
-                await gateway.start()
-            await load.stop()
-            records = await all_records(gateway, load, upstream)
-    check_the_books(records, load, upstream)
-    outcomes = Counter(record["outcome"] for record in records["proxy-logs"])
-    assert len(load.completed) > 100
-    assert outcomes["gateway_error"] > 0, "no call was in flight at any kill; the test showed nothing"
+    async with under_load(tmp_path) as (world, load):
+        for _ in range(10):
+            await asyncio.sleep(moments.uniform(0.2, 1.2))  # the random moment is the test
+            await world.gateway.kill_everything()
+            await world.gateway.start()
+        await load.stop()
+        records = await all_records(world, load)
+        check_the_books(records, load, world.upstream)
+    assert_streams_were_torn(records, load)
 
 
 async def test_single_children_are_killed_under_load_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     moments = random.Random(1854)
-    with running(tmp_path / "calls.jsonl", first_byte_ms=15, chunk_ms=2) as upstream:
-        async with running_gateway(tmp_path / "data", workers="2") as gateway:
-            load = await set_up(gateway, upstream)
-            load.start()
-            for _ in range(12):
-                await asyncio.sleep(moments.uniform(0.1, 0.6))  # the random moment is the test
-                victims = sorted(gateway.children())
-                if victims:
-                    os.kill(moments.choice(victims), signal.SIGKILL)
-            await load.stop()
-            records = await all_records(gateway, load, upstream)
-    check_the_books(records, load, upstream)
+    async with under_load(tmp_path) as (world, load):
+        for _ in range(12):
+            await asyncio.sleep(moments.uniform(0.1, 0.6))  # the random moment is the test
+            victims = sorted(world.gateway.children())
+            if victims:
+                os.kill(moments.choice(victims), signal.SIGKILL)
+        await load.stop()
+        records = await all_records(world, load)
+        check_the_books(records, load, world.upstream)
+    assert_streams_were_torn(records, load)
+
+
+def assert_streams_were_torn(records: dict[str, list[dict[str, Any]]], load: Load) -> None:
+    """Otherwise the kills showed nothing."""
+    lost = {record["request_id"] for record in records["proxy-logs"] if record["outcome"] == "gateway_error"}
     assert len(load.completed) > 100
+    assert any(record["latency_ms"]["plugins"] for record in records["proxy-logs"])
+    assert {kind for request_id, kind in load.torn.items() if request_id in lost} == {"stream"}
