@@ -1,7 +1,8 @@
 """Write plugins for the Weir LLM gateway.
 
 Derive from ``BasePlugin``, add the handlers you need, and point the gateway at the class with
-``python://your_package.module:YourPlugin``. Test it with ``weir_sdk.testing``.
+``python://your_package.module:YourPlugin``; or end a script with ``serve(YourPlugin)`` and point the gateway
+at the script with ``file:///path/to/script``. Test it with ``weir_sdk.testing``.
 """
 
 from weir_sdk.answers import Credential, DataCollectionResponse, PluginResponse
@@ -33,6 +34,7 @@ from weir_sdk.plugin import BasePlugin, inline
 from weir_sdk.request import Request
 from weir_sdk.response import Response, ResponseWriteResponse
 from weir_sdk.services import AppInfo, GatewayService, LlmInfo, Logger, ModelPriceInfo, Services
+from weir_sdk.serving import serve
 from weir_sdk.stream import StreamComplete
 
 __all__ = [
@@ -76,4 +78,5 @@ __all__ = [
     "StreamComplete",
     "StreamCompleteHandler",
     "inline",
+    "serve",
 ]
