@@ -1,50 +1,94 @@
-"""One request on its connection, as the pipeline sees it: what it can know of its client, and its answer."""
+"""One request on its connection, as the gateway sees it: what the client sent, and its answer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
-
+from weir_proxy.errors import ClientGoneError, ClientTooSlowError
 from weir_proxy.headers import RequestHeaders
 
 if TYPE_CHECKING:
     from weir_proxy.protocol import GatewayProtocol
 
-_CONTENT_LENGTH = b"content-length"
-_UNREAD_S = 30.0
+_UNREAD_S: Final = 30.0
+_BODILESS: Final = frozenset((204, 304))
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES: Final = {
+    status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n" for status in range(100, 600)
+}
+
+HeaderLines = Iterable[tuple[str, str]]
 
 
 class ClientRequest:
-    """Found by the app in ``scope["weir.request"]``."""
+    """Made by ``GatewayProtocol`` for each request; the answer is ``answer``, or ``start`` and ``write``.
 
-    __slots__ = ("_cycle", "_protocol")
+    Attributes:
+        method: As sent.
+        raw_path: As sent, still percent-encoded, without the query.
+        query: What follows the question mark.
+        content_length: Bytes that the body was announced with, None when it was not.
+        overdue: The body came too slowly; nothing more of it is waited for.
+        answering: The answer has begun to go out.
+        answered: The answer is complete, or was cut off.
+    """
 
-    def __init__(self, protocol: GatewayProtocol, cycle: RequestResponseCycle) -> None:
+    __slots__ = (
+        "_body_complete",
+        "_chunked",
+        "_expects_continue",
+        "_pieces",
+        "_protocol",
+        "_raw_headers",
+        "_waiter",
+        "answered",
+        "answering",
+        "content_length",
+        "keep_alive",
+        "method",
+        "overdue",
+        "query",
+        "raw_path",
+    )
+
+    def __init__(
+        self,
+        protocol: GatewayProtocol,
+        *,
+        method: str,
+        raw_path: str,
+        query: str,
+        raw_headers: list[tuple[bytes, bytes]],
+        content_length: int | None,
+        keep_alive: bool,
+        chunked: bool,
+        expects_continue: bool,
+    ) -> None:
+        self.method = method
+        self.raw_path = raw_path
+        self.query = query
+        self.content_length = content_length
+        self.keep_alive = keep_alive
+        self.overdue = self.answering = self.answered = False
         self._protocol = protocol
-        self._cycle = cycle
+        self._raw_headers = raw_headers
+        self._chunked = chunked
+        self._expects_continue = expects_continue
+        self._pieces: list[bytes] = []
+        self._body_complete = False
+        self._waiter: asyncio.Future[None] | None = None
 
     def headers(self) -> RequestHeaders:
         """All headers but Content-Length."""
-        return self._protocol.parsed_headers(
-            [item for item in self._cycle.scope["headers"] if item[0] != _CONTENT_LENGTH]
-        )
-
-    @property
-    def content_length(self) -> int | None:
-        """Bytes that the body was announced with, None when it was not."""
-        for name, value in self._cycle.scope["headers"]:
-            if name == _CONTENT_LENGTH:
-                return int(value)
-        return None
+        return self._protocol.parsed_headers(self._raw_headers)
 
     @property
     def remote_addr(self) -> str:
         """``ip:port`` of the client."""
-        client = self._protocol.client
-        return f"{client[0]}:{client[1]}" if client else ""
+        return self._protocol.remote_addr
 
     @property
     def checked(self) -> object:
@@ -60,17 +104,6 @@ class ClientRequest:
         """Whether the client has hung up."""
         return self._protocol.client_gone
 
-    @property
-    def body_overdue(self) -> bool:
-        """Whether the body came too slowly."""
-        return self._protocol.overdue is self._cycle
-
-    @property
-    def answering(self) -> bool:
-        """Whether the answer has begun to go out."""
-        started: bool = self._cycle.response_started
-        return started
-
     def on_client_gone(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once when the client hangs up."""
         self._protocol.call_when_gone = callback
@@ -80,46 +113,140 @@ class ClientRequest:
         if self._protocol.call_when_gone is callback:
             self._protocol.call_when_gone = None
 
-    def abort(self) -> None:
-        """Cut the connection off, so that nobody takes the answer for complete."""
-        self._protocol.transport.abort()
+    async def read(self) -> bytes | None:
+        """The next piece of the body, None at its end.
 
-    async def answer(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        Raises:
+            ClientGoneError: The client hung up in the middle of it.
+            ClientTooSlowError: It comes too slowly.
+        """
+        if self._expects_continue and not self._body_complete and not self.answering:
+            self._expects_continue = False
+            self._protocol.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not self._pieces:
+            if self._body_complete:
+                return None
+            if self._protocol.client_gone:
+                raise ClientGoneError("the client hung up while sending its request body")
+            if self.overdue:
+                raise ClientTooSlowError("the request body came too slowly")
+            await self._wait()
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._protocol.take_more()
+        return piece
+
+    async def answer(self, status: int, headers: HeaderLines, body: bytes) -> None:
         """Send a whole answer, head and body, in one write; Content-Length is added.
 
-        ASGI's two messages would be two packets, at a quarter of what the whole call costs. Waits while the
-        client does not read what it was sent before; does nothing when it has hung up.
+        Waits while the client does not read what it was sent before; does nothing when it has hung up.
 
         Raises:
             ValueError: A header holds a line break.
         """
-        cycle = self._cycle
-        if cycle.response_started:
+        if self.answering:
             # Something failed behind the first bytes: a second head would look like a part of the body.
             self.abort()
             return
-        if cycle.flow.write_paused and not cycle.disconnected:
-            try:
-                async with asyncio.timeout(_UNREAD_S):
-                    await cycle.flow.drain()
-            except TimeoutError:
-                self.abort()
-                return
-        if cycle.disconnected:
+        await self._writable(_UNREAD_S)
+        if self._protocol.client_gone:
             return
         lines = [f"{name}: {value}\r\n" for name, value in headers]
-        lines.append(f"content-length: {len(body)}\r\n")
-        if not cycle.keep_alive:
+        if status not in _BODILESS:
+            lines.append(f"content-length: {len(body)}\r\n")
+        head = self._head(status, lines)
+        self._protocol.write(head if self.method == "HEAD" or status in _BODILESS else head + body)
+        self._complete()
+
+    async def start(self, status: int, headers: HeaderLines) -> None:
+        """Send the head of an answer whose body follows in pieces.
+
+        Raises:
+            ValueError: A header holds a line break.
+        """
+        await self._writable(None)
+        lines = [f"{name}: {value}\r\n" for name, value in headers]
+        if self._chunked:
+            lines.append("transfer-encoding: chunked\r\n")
+        else:
+            self.keep_alive = False
+        self._protocol.write(self._head(status, lines))
+
+    async def write(self, piece: bytes) -> None:
+        """Send a piece of the body; waits while the client does not read."""
+        await self._writable(None)
+        if piece:
+            self._protocol.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
+
+    async def finish(self, piece: bytes) -> None:
+        """Send the last piece, and with it the end of the body."""
+        await self._writable(None)
+        if self._chunked:
+            last = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+            self._protocol.write(last + b"0\r\n\r\n")
+        else:
+            self._protocol.write(piece)
+        self._complete()
+
+    def abort(self) -> None:
+        """Cut the connection off, so that nobody takes the answer for complete."""
+        self.answered = True
+        self._protocol.abort()
+
+    # What the protocol calls.
+
+    def feed(self, piece: bytes) -> int:
+        """A piece of the body has come; returns how many bytes wait to be read."""
+        if self.answered:
+            return 0
+        self._pieces.append(piece)
+        self._wake()
+        return sum(map(len, self._pieces))
+
+    def body_is_complete(self) -> None:
+        """The whole body has come."""
+        self._body_complete = True
+        self._wake()
+
+    def body_is_overdue(self) -> None:
+        """The body comes too slowly to be waited for."""
+        self.overdue = True
+        self._wake()
+
+    def client_is_gone(self) -> None:
+        """The client has hung up: nobody waits for it any more."""
+        self._wake()
+
+    def _head(self, status: int, lines: list[str]) -> bytes:
+        if not self.keep_alive:
             lines.append("connection: close\r\n")
         head = "".join(lines)
         if head.count("\n") != len(lines) or head.count("\r") != len(lines):
             raise ValueError("a header of the answer holds a line break")
-        if cycle.scope["method"] == "HEAD":
-            body = b""
-        status_line = STATUS_LINE[status]
-        cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
-        self._protocol.transport.write(b"%b%b\r\n%b" % (status_line, head.encode("latin-1", "replace"), body))
-        if not cycle.keep_alive:
-            self._protocol.transport.close()
-        cycle.on_response()
+        self.answering = True
+        return (_STATUS_LINES[status] + head + "\r\n").encode("latin-1", "replace")
+
+    def _complete(self) -> None:
+        self.answered = True
+        self._pieces.clear()
+        self._protocol.answer_is_complete(self)
+
+    async def _writable(self, timeout_s: float | None) -> None:
+        if self._protocol.paused_writing is None:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._protocol.writable()
+        except TimeoutError:
+            self.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

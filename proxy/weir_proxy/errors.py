@@ -59,6 +59,10 @@ class ClientGoneError(ProxyError):
     """The client hung up before the call could be finished."""
 
 
+class ClientTooSlowError(ProxyError):
+    """The client sent its request's body too slowly."""
+
+
 class UpstreamError(ProxyError):
     """The upstream gave no usable answer.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import httpx2
 
-from weir_proxy.asgi import Receive, Scope, Send
+from weir_proxy.client import ClientRequest
 from weir_proxy.errors import ClientGoneError, RefusalError
-from weir_proxy.headers import encode_headers
-from weir_proxy.plain import send_problem
+from weir_proxy.intake import read_whole
+from weir_proxy.plain import problem
 
 _MAX_BODY_BYTES = 1024 * 1024
 _TIMEOUT_S = 60.0
-_NOT_HANDED_OVER = frozenset(
-    (b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"expect")
+_NOT_HANDED_OVER = frozenset(("connection", "keep-alive", "transfer-encoding", "te", "upgrade", "expect"))
+_NOT_RETURNED = frozenset(
+    ("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server")
 )
-_NOT_RETURNED = frozenset(("connection", "keep-alive", "transfer-encoding", "date", "server"))
 
 
 class Handover:
@@ -28,40 +28,22 @@ class Handover:
         """Close the line."""
         await self._client.aclose()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, client: ClientRequest) -> None:
         """Pass one request on and its answer back."""
         try:
-            body = await _read(scope, receive)
+            body = await read_whole(client, _MAX_BODY_BYTES)
         except ClientGoneError:
             return
         except RefusalError as refusal:
-            await send_problem(send, refusal.status, refusal.message)
+            await client.answer(*problem(refusal.status, refusal.message))
             return
-        query = scope["query_string"].decode("latin-1")
-        url = scope["raw_path"].decode("ascii") + (f"?{query}" if query else "")
-        headers = [item for item in scope["headers"] if item[0] not in _NOT_HANDED_OVER]
+        url = client.raw_path + (f"?{client.query}" if client.query else "")
+        headers = [item for item in client.headers().items if item[0] not in _NOT_HANDED_OVER]
         try:
-            answer = await self._client.request(scope["method"], url, headers=headers, content=body)
+            answer = await self._client.request(client.method, url, headers=headers, content=body)
         except httpx2.HTTPError:
-            await send_problem(send, 503, "The management plane is not available. Try again shortly.")
+            await client.answer(*problem(503, "The management plane is not available. Try again shortly."))
             return
-        kept = [item for item in answer.headers.multi_items() if item[0].lower() not in _NOT_RETURNED]
-        await send(
-            {"type": "http.response.start", "status": answer.status_code, "headers": encode_headers(kept)}
-        )
-        await send({"type": "http.response.body", "body": answer.content})
-
-
-async def _read(scope: Scope, receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError("the client hung up while sending its request body")
-        body += message.get("body", b"")
-        if len(body) > _MAX_BODY_BYTES:
-            raise RefusalError(413, "request_too_large", f"The body is larger than {_MAX_BODY_BYTES} bytes.")
-        if scope["weir.request"].body_overdue:
-            raise RefusalError(408, "request_timeout", "The request body came too slowly. Send it again.")
-        if not message.get("more_body", False):
-            return bytes(body)
+        lines = [(name.lower(), value) for name, value in answer.headers.multi_items()]
+        kept = [item for item in lines if item[0] not in _NOT_RETURNED]
+        await client.answer(answer.status_code, kept, answer.content)

@@ -168,13 +168,6 @@ def client_headers(upstream: Sequence[tuple[str, str]]) -> list[tuple[str, str]]
     return [item for item in upstream if item[0] not in _NOT_RETURNED and item[0] not in hop]
 
 
-def encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """For ASGI: bytes. The caller answers for values without CR, LF and NUL."""
-    return [
-        (name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers
-    ]
-
-
 def _may_hold_key(query: str) -> bool:
     """A quick no for most queries; the name may be percent-encoded."""
     return "key" in query or "%" in query

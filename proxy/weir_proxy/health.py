@@ -10,14 +10,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from weir_host.host import PluginHost
-from weir_proxy.asgi import Receive, Scope, Send
+from weir_proxy.client import ClientRequest
 from weir_proxy.gateway import Gateway
-from weir_proxy.plain import send_bytes, send_json
+from weir_proxy.plain import document, plain_answer
 
 
-async def health(_scope: Scope, _receive: Receive, send: Send) -> None:
+async def health(client: ClientRequest) -> None:
     """200 as long as the process can answer at all."""
-    await send_json(send, 200, {"status": "ok"})
+    await client.answer(*document(200, {"status": "ok"}))
 
 
 class Readiness:
@@ -28,10 +28,10 @@ class Readiness:
         self._host = host
         self._stopping = stopping
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, client: ClientRequest) -> None:
         """Answer 200, or 503 with the reasons; plugin states are in the body either way."""
         reasons = self._reasons()
-        document: dict[str, Any] = {
+        content: dict[str, Any] = {
             "status": "ready" if not reasons else "not ready",
             "reasons": reasons,
             "revision": self._gateway.configuration.snapshot.revision,
@@ -40,7 +40,7 @@ class Readiness:
                 for plugin_id, state in sorted(self._host.states().items())
             ],
         }
-        await send_json(send, 200 if not reasons else 503, document)
+        await client.answer(*document(200 if not reasons else 503, content))
 
     def _reasons(self) -> list[str]:
         snapshot = self._gateway.configuration.snapshot
@@ -69,10 +69,10 @@ class MetricsEndpoint:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, client: ClientRequest) -> None:
         """Collect and answer."""
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped upstream
-        await send_bytes(send, 200, generate_latest(registry), CONTENT_TYPE_LATEST)
+        await client.answer(*plain_answer(200, generate_latest(registry), CONTENT_TYPE_LATEST))

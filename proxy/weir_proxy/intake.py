@@ -5,45 +5,33 @@ from __future__ import annotations
 from weir_core.errors import InvalidInputError
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields, read_request
-from weir_proxy.asgi import Message, Receive
-from weir_proxy.call import Call
-from weir_proxy.errors import ClientGoneError, RefusalError
+from weir_proxy.client import ClientRequest
+from weir_proxy.errors import ClientTooSlowError, RefusalError
 from weir_proxy.routes import Mode
 
 
-async def read_body(call: Call, receive: Receive, limit: int) -> bytes:
-    """Return the whole body.
+async def read_whole(client: ClientRequest, limit: int) -> bytes:
+    """Return a request's whole body.
 
     Raises:
         RefusalError: 413 over ``limit`` bytes, 408 when it came too slowly.
         ClientGoneError: The client hung up in the middle of it.
     """
-    announced = call.client.content_length
-    if announced is not None and announced > limit:
+    if client.content_length is not None and client.content_length > limit:
         raise _too_large(limit)
-    message = await receive()
-    if message["type"] == "http.request" and not message["more_body"]:
-        body: bytes = message["body"]
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    return await _read_pieces(call, receive, message, limit)
-
-
-async def _read_pieces(call: Call, receive: Receive, message: Message, limit: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    while message["type"] == "http.request":
-        pieces.append(message["body"])
-        size += len(message["body"])
-        if size > limit:
-            raise _too_large(limit)
-        if not message["more_body"]:
-            return b"".join(pieces)
-        if call.client.body_overdue:
-            raise RefusalError(408, "request_timeout", "The request body came too slowly. Send it again.")
-        message = await receive()
-    raise ClientGoneError("the client hung up while sending its request body")
+    try:
+        while (piece := await client.read()) is not None:
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+    except ClientTooSlowError as error:
+        raise RefusalError(
+            408, "request_timeout", "The request body came too slowly. Send it again."
+        ) from error
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def read_fields(operation: Operation, body: bytes, headers_say: str | None) -> RequestFields:

@@ -10,15 +10,15 @@ from weir_core.ids import new_id, valid_client_request_id
 from weir_host.calls import CallInfo
 from weir_proxy.access import check_access, check_credential
 from weir_proxy.answer import answer_for_plugin, answer_whole, cut_off, refuse
-from weir_proxy.asgi import Receive, Scope, Send
 from weir_proxy.call import Call, Caller
+from weir_proxy.client import ClientRequest
 from weir_proxy.configuration import Configuration, Target
 from weir_proxy.errors import ClientGoneError, PluginAnswerError, RefusalError, UpstreamError
 from weir_proxy.exchange import ask_for_usage, choose_model, note_failure
 from weir_proxy.gateway import Gateway
 from weir_proxy.headers import presented_credential
 from weir_proxy.hooks import introduce
-from weir_proxy.intake import check_mode, read_body, read_fields
+from weir_proxy.intake import check_mode, read_fields, read_whole
 from weir_proxy.stream import answer_stream
 from weir_proxy.trace import begin_span
 from weir_streams.admission import Admission
@@ -34,21 +34,16 @@ _INTERNAL = RefusalError(
 
 
 async def serve_call(
-    gateway: Gateway,
-    configuration: Configuration,
-    target: Target,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
+    gateway: Gateway, configuration: Configuration, target: Target, client: ClientRequest
 ) -> None:
     """Serve one call for a known LLM. Whatever happens, exactly one event family is recorded.
 
     Raises:
         SpoolFullError, TooManyInFlightError: Nothing was admitted; the caller answers 503.
     """
-    call = admit(gateway, configuration, target, scope)
+    call = admit(gateway, configuration, target, client)
     try:
-        await _serve_and_record(gateway, call, receive, send)
+        await _serve_and_record(gateway, call)
     except SpoolWriteError as error:
         _log.error(
             "a call could not be recorded and was cut off", request_id=call.request_id, error=str(error)
@@ -56,10 +51,10 @@ async def serve_call(
         await cut_off(call)
 
 
-async def _serve_and_record(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
+async def _serve_and_record(gateway: Gateway, call: Call) -> None:
     """The ways a call can end. Each of them records it; the last resort is a gateway_error."""
     try:
-        await _serve(gateway, call, receive, send)
+        await _serve(gateway, call)
     except PluginAnswerError as answer:
         await answer_for_plugin(gateway, call, answer)
     except RefusalError as refusal:
@@ -80,7 +75,7 @@ async def _serve_and_record(gateway: Gateway, call: Call, receive: Receive, send
             await gateway.recorder.record(call)
 
 
-async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> None:
+async def _serve(gateway: Gateway, call: Call) -> None:
     """The way in order. Every step either completes or raises how the call ends."""
     if call.target.refusal is not None:
         raise call.target.refusal
@@ -89,7 +84,7 @@ async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> 
     if not served.auth and not served.pre_auth:
         # Nobody unknown gets to fill the memory with a body, unless a plugin has to see it.
         call.caller = check_credential(call, presented, gateway.clock.wall_us())
-    call.body = await read_body(call, receive, gateway.max_request_bytes)
+    call.body = await read_whole(call.client, gateway.max_request_bytes)
     if served.pre_auth:
         await gateway.hooks.pre_auth(call)
         _adopt_changes(call)
@@ -109,25 +104,24 @@ async def _serve(gateway: Gateway, call: Call, receive: Receive, send: Send) -> 
         raise ClientGoneError("the client hung up before anything went upstream")
     if call.streams:
         ask_for_usage(call)
-        await answer_stream(gateway, call, send)
+        await answer_stream(gateway, call)
     else:
         await answer_whole(gateway, call)
 
 
-def admit(gateway: Gateway, configuration: Configuration, target: Target, scope: Scope) -> Call:
+def admit(gateway: Gateway, configuration: Configuration, target: Target, client: ClientRequest) -> Call:
     """Give a call its ids and its place in the in-flight table.
 
     Raises:
         SpoolFullError, TooManyInFlightError: There is no place.
     """
     started, started_us = time.perf_counter(), gateway.clock.wall_us()
-    client = scope["weir.request"]
     headers = client.headers()
     trace = begin_span(headers.get("traceparent"), headers.get("tracestate"))
     client_request_id = headers.get("x-request-id")
     if client_request_id is not None and not valid_client_request_id(client_request_id):
         client_request_id = None
-    llm, request_id, method = target.served.llm, new_id(), scope["method"]
+    llm, request_id, method = target.served.llm, new_id(), client.method
     slot = gateway.spool.admit(
         Admission(
             request_id=request_id,
@@ -165,7 +159,7 @@ def admit(gateway: Gateway, configuration: Configuration, target: Target, scope:
         started=started,
         method=method,
         path=target.path,
-        query=scope["query_string"].decode("latin-1"),
+        query=client.query,
         headers=headers,
     )
 

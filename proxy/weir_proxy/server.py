@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import re
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from weir_core.clock import Clock
 from weir_core.errors import WeirError
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
-from weir_proxy.app import ProxyApp
-from weir_proxy.asgi import Endpoint
+from weir_proxy.app import Endpoint, ProxyApp
 from weir_proxy.configuration import Configuration
 from weir_proxy.gateway import Gateway
 from weir_proxy.handover import Handover
 from weir_proxy.health import MetricsEndpoint, Readiness, health
 from weir_proxy.hooks import HookPipeline
+from weir_proxy.http_server import HttpServer
 from weir_proxy.metrics import Metrics
-from weir_proxy.protocol import make_protocol
+from weir_proxy.protocol import ClientDeadlines
 from weir_proxy.recorder import Recorder
 from weir_proxy.upstream import Upstream
 from weir_streams.config_feed import ConfigFeed
@@ -113,26 +110,21 @@ class ProxyWorker:
 
     async def run(self, listener: socket.socket) -> None:
         """Serve ``listener`` until ``stop`` is called and every call has been recorded."""
-        handover = Handover(self._options.control_socket)
-        server = _Server(self._uvicorn_config(self._app(handover)))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        helpers = [
-            asyncio.create_task(self._follow_configuration()),
-            asyncio.create_task(_pass_on(self._stop, server, "should_exit")),
-            asyncio.create_task(_pass_on(self._hurry, server, "force_exit")),
-        ]
-        for task in helpers:
-            task.add_done_callback(self._stop_on_failure)
+        options = self._options
+        handover = Handover(options.control_socket)
+        server = HttpServer(
+            self._app(handover),
+            ClientDeadlines(headers_s=options.header_timeout_s, body_s=options.body_timeout_s),
+            grace_s=options.shutdown_grace_s,
+        )
+        following = asyncio.create_task(self._follow_configuration())
+        following.add_done_callback(self._stop_on_failure)
         _spare_the_collector()
         try:
-            await serving
+            await server.run(listener, stop=self._stop, hurry=self._hurry)
         finally:
-            # Calls that were not waited for end as gateway errors, not as errors of an upstream we closed.
-            left = list(server.server_state.tasks)
-            for task in (*helpers, *left):
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
-            await asyncio.gather(*helpers, return_exceptions=True)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await handover.close()
             await self._gateway.upstream.close()
 
@@ -174,22 +166,6 @@ class ProxyWorker:
             endpoints["/metrics"] = MetricsEndpoint(self._registry)
         return ProxyApp(self._gateway, handover, endpoints)
 
-    def _uvicorn_config(self, app: ProxyApp) -> uvicorn.Config:
-        return uvicorn.Config(
-            app,
-            loop="none",
-            http=make_protocol(self._options.header_timeout_s, self._options.body_timeout_s),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            date_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(self._options.shutdown_grace_s),
-        )
-
     async def _follow_configuration(self) -> None:
         """Apply each newer revision: plugins first, for a moment, then one swap of the reference."""
         gateway = self._gateway
@@ -210,11 +186,6 @@ class ProxyWorker:
             _log.info("configuration applied", revision=seen)
 
 
-async def _pass_on(event: asyncio.Event, server: uvicorn.Server, flag: str) -> None:
-    await event.wait()
-    setattr(server, flag, True)
-
-
 def _spare_the_collector() -> None:
     """Keep the cyclic garbage collector from walking, over and over, what lives as long as the process.
 
@@ -223,11 +194,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the role decides when to stop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

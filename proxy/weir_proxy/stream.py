@@ -12,7 +12,6 @@ from weir_core.errors import SseEventTooLargeError
 from weir_core.vendors import StreamMark, StreamReader
 from weir_core.vendors.sse import SseEvent, SseSplitter
 from weir_proxy.answer import finish_whole, merge_headers, own_headers
-from weir_proxy.asgi import Send
 from weir_proxy.call import Call
 from weir_proxy.errors import (
     ClientGoneError,
@@ -23,14 +22,14 @@ from weir_proxy.errors import (
 )
 from weir_proxy.exchange import begin_attempt, note_answer, note_end
 from weir_proxy.gateway import Gateway
-from weir_proxy.headers import client_headers, encode_headers
+from weir_proxy.headers import client_headers
 from weir_proxy.upstream import UpstreamAnswer, UpstreamStream
 from weir_sdk import Headers, Response
 
 _FINISH_S = 10.0
 
 
-async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
+async def answer_stream(gateway: Gateway, call: Call) -> None:
     """Relay server-sent events from the upstream to the client.
 
     Everything but the terminal event is passed on at once. The terminal event (or the end of the body, where
@@ -44,7 +43,7 @@ async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
             async with gateway.upstream.stream(request) as upstream:
                 note_answer(call, upstream.status, upstream.headers)
                 if _is_event_stream(upstream):
-                    relay = _Relay(gateway, call, send)
+                    relay = _Relay(gateway, call)
                     await relay.run(upstream, began)
                     disarm()
                     await relay.finish()
@@ -58,11 +57,10 @@ async def answer_stream(gateway: Gateway, call: Call, send: Send) -> None:
 class _Relay:
     """The passage of one stream."""
 
-    def __init__(self, gateway: Gateway, call: Call, send: Send) -> None:
+    def __init__(self, gateway: Gateway, call: Call) -> None:
         assert call.operation is not None
         self._gateway = gateway
         self._call = call
-        self._send = send
         self._splitter = SseSplitter()
         self._reader: StreamReader = call.operation.stream_reader()
         self._hooks = tuple(point for point in call.served.response if point.stream_mode == "chunks")
@@ -105,8 +103,7 @@ class _Relay:
             before = Response(status_code=upstream.status, headers=shown, request_id=call.request_id)
             after = await self._gateway.hooks.response_headers(call, before)
             headers = merge_headers(headers, shown, after.headers)
-        complete = encode_headers([*headers, *own_headers(call)])
-        await self._send({"type": "http.response.start", "status": upstream.status, "headers": complete})
+        await call.client.start(upstream.status, [*headers, *own_headers(call)])
 
     async def _pass_chunks(self, chunks: AsyncIterator[bytes], began: float) -> None:
         call = self._call
@@ -117,7 +114,7 @@ class _Relay:
             if passed:
                 call.response_bytes += len(passed)
                 self._capture(passed)
-                await self._send({"type": "http.response.body", "body": passed, "more_body": True})
+                await call.client.write(passed)
             if self._terminal:
                 return
 
@@ -176,7 +173,7 @@ class _Relay:
         """
         try:
             async with asyncio.timeout(_FINISH_S):
-                await self._send({"type": "http.response.body", "body": self._terminal, "more_body": False})
+                await self._call.client.finish(self._terminal)
         except TimeoutError:
             self._call.client.abort()
             return

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-import uvicorn
 
 from weir_proxy.client import ClientRequest
-from weir_proxy.protocol import make_protocol
+from weir_proxy.errors import ClientTooSlowError
+from weir_proxy.http_server import HttpServer
+from weir_proxy.protocol import ClientDeadlines
 
 
 class Recording:
@@ -26,29 +26,25 @@ class Recording:
         self.wait_for_hang_up = False
         self.failure: Exception | None = None
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        connection = scope["weir.request"]
-        self.connections.append(connection)
-        connection.on_client_gone(self.hung_up.set)
+    async def __call__(self, client: ClientRequest) -> None:
+        self.connections.append(client)
+        client.on_client_gone(self.hung_up.set)
         self.entered.set()
         size = 0
-        while True:
-            message = await receive()
-            size += len(message.get("body", b""))
-            if connection.body_overdue:
-                self.overdue = True
-                break
-            if not message.get("more_body", False):
-                break
+        try:
+            while (piece := await client.read()) is not None:
+                size += len(piece)
+        except ClientTooSlowError:
+            self.overdue = True
         if self.wait_for_hang_up:
             await self.hung_up.wait()
-        seen = connection.headers().get("x-number") or str(size)
-        extra = (connection.headers().get("x-answer") or "").replace("\t", "\r\n")
+        seen = client.headers().get("x-number") or str(size)
+        extra = (client.headers().get("x-answer") or "").replace("\t", "\r\n")
         try:
-            await connection.answer(200, [("x-extra", extra)], seen.encode())
+            await client.answer(200, [("x-extra", extra)], seen.encode())
         except ValueError as error:
             self.failure = error
-            connection.abort()
+            client.abort()
 
 
 class Served:
@@ -68,18 +64,13 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     app = Recording()
-    config = uvicorn.Config(
-        app,
-        http=make_protocol(header_timeout_s=0.3, body_timeout_s=0.3),
-        lifespan="off",
-        log_config=None,
-        ws="none",
-    )
-    server = uvicorn.Server(config)
+    server = HttpServer(app, ClientDeadlines(headers_s=0.3, body_s=0.3), grace_s=5)
+    stop, hurry = asyncio.Event(), asyncio.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield Served(app, listener.getsockname()[1])
-        server.should_exit = True
+        port = listener.getsockname()[1]
+        serving = asyncio.create_task(server.run(listener, stop=stop, hurry=hurry))
+        yield Served(app, port)
+        stop.set()
         await serving
 
 
