@@ -1,4 +1,4 @@
-"""What is left of an event when its app or user is erased: counts, costs, what happened; not who or what."""
+"""What is left of an event when its app or user is erased: counts, costs, what happened; not who or what.
 
 A closed list says what stays, so that a field which a newer release or a plugin adds is erased with the rest.
 """
