@@ -1,59 +1,29 @@
-"""One collector, asked about one kind of event: calls, deadlines and tries, until there is a decision."""
+"""One collector and one kind of event: tries, pauses and its breaker, until there is a decision."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, NamedTuple, TypeVar
-
-import msgspec
+from collections.abc import Awaitable, Callable
+from enum import Enum
 
 from weir_collectors.backoff import Backoff
-from weir_collectors.batching import Batcher
+from weir_collectors.breaker import Breaker, finds_sink_away
+from weir_collectors.calling import CollectorCalls
 from weir_collectors.decoding import ReadEvent
-from weir_collectors.errors import (
-    BatchRefusedError,
-    CollectorNotReadyError,
-    CollectorRefusedError,
-    UnreadableEventError,
-)
+from weir_collectors.errors import CollectorRetiredError, SinkAwayError, brief
 from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
 from weir_core.objects import Plugin
-from weir_host.errors import PluginError
 from weir_host.host import PluginHost
-from weir_host.instance import CollectorCall, Instance
-from weir_host.invoke import call_with_deadline
-from weir_sdk import Analytics, BudgetUsage, DataCollectionResponse, Event, ProxyLog
-
-_Result = TypeVar("_Result")
-
-_BATCH: Final = "handle_batch"
-_SERVING: Final = frozenset({"ready", "degraded"})
-_LONGEST_ERROR: Final = 2000
 
 
-class _Form(NamedTuple):
-    """How a kind of event reaches a plugin: its message, its handler's name, and the call."""
+class _Way(Enum):
+    """How an event may go to the plugin now."""
 
-    decoder: msgspec.json.Decoder[Any]
-    handler: str
-    call: Callable[[Instance, Any], CollectorCall]
-
-
-_FORMS: Final = {
-    EventKind.PROXY_LOG: _Form(
-        msgspec.json.Decoder(ProxyLog), "handle_proxy_log", lambda plugin, message: plugin.proxy_log(message)
-    ),
-    EventKind.ANALYTICS: _Form(
-        msgspec.json.Decoder(Analytics), "handle_analytics", lambda plugin, message: plugin.analytics(message)
-    ),
-    EventKind.BUDGET_USAGE: _Form(
-        msgspec.json.Decoder(BudgetUsage),
-        "handle_budget_usage",
-        lambda plugin, message: plugin.budget_usage(message),
-    ),
-}
+    FREE = "free"
+    PROBE = "probe"
+    """As the one event that finds out whether the sink is back."""
+    CLOSED = "closed"
 
 
 class Collector:
@@ -63,6 +33,7 @@ class Collector:
         plugin: A plugin that ``check_collector`` accepts.
         llm_ids: The LLMs it is restricted to; empty means all.
         host: Gives the plugin's present instance, which may change between two calls.
+        breaker: This collector's own.
         sleep: Waits between two tries.
     """
 
@@ -74,17 +45,30 @@ class Collector:
         *,
         host: PluginHost,
         backoff: Backoff,
+        breaker: Breaker,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.plugin = plugin
+        self.kind = kind
         self.llm_ids = llm_ids
-        self._kind = kind
-        self._form = _FORMS[kind]
-        self._host = host
+        self.breaker = breaker
         self._backoff = backoff
         self._sleep = sleep
-        self._turns = asyncio.Semaphore(plugin.collector.window)
-        self._batcher = Batcher(self._call_batch, plugin.collector.window)
+        self._pauses = plugin.collector.on_outage == "pause"
+        self._calls = CollectorCalls(plugin, kind, host=host, breaker=breaker, check=self._check)
+        self._skip_reason: str | None = None
+        self._retired = False
+        self._paused = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether events wait for its sink to come back, and with them their group."""
+        return self._paused > 0
+
+    @property
+    def skipping(self) -> bool:
+        """Whether it lets events past to catch up."""
+        return self._skip_reason is not None
 
     def wants(self, event: ReadEvent) -> bool:
         """Whether the event is of an LLM and a namespace that this collector is for."""
@@ -94,93 +78,106 @@ class Collector:
 
     def collects(self) -> bool:
         """Whether it has a handler for this kind of event; taken as yes while it cannot be known."""
-        instance = self._host.get(self.plugin.id)
-        if instance is None or instance.state not in _SERVING:
-            return True
-        return instance.implements(_BATCH) or instance.implements(self._form.handler)
+        return self._calls.exist()
+
+    def skip(self, reason: str) -> None:
+        """Let every event past from now on, those that wait included."""
+        self._skip_reason = reason
+        self.breaker.wake()
+
+    def resume(self) -> None:
+        """Ask about events again."""
+        self._skip_reason = None
+
+    def retire(self) -> None:
+        """Give back the events that wait for its sink: they belong to its successor, or to nobody."""
+        self._retired = True
+        self.breaker.wake()
 
     async def decide(self, event: ReadEvent) -> Decision:
-        """Ask until the collector succeeds, fails for good, or has used up its tries. Never raises."""
-        tries = self.plugin.collector.max_tries
-        attempt = 0
+        """Ask until the collector succeeds, fails for good, has used up its tries, or its sink is away.
+
+        With ``on_outage = pause`` a sink that is away is waited for, however long that takes.
+
+        Raises:
+            CollectorRetiredError: It was retired while the event waited; nothing else is ever raised.
+        """
+        tries = failures = 0
         while True:
-            attempt += 1
+            way = await self._way()
+            if way is _Way.CLOSED:
+                return self._skipped(tries)
             try:
-                # The last of several tries goes alone, so that an event that spoils every batch it is in
-                # does not fail its neighbours.
-                handled = await self._ask(event, alone=attempt == tries > 1)
+                last = tries + 1 == self.plugin.collector.max_tries > 1
+                handled = await self._ask(event, way, alone=last)
+            except SinkAwayError:
+                continue
             except Exception as error:  # noqa: BLE001 - foreign code; its failure is a decision, not ours
-                if attempt >= tries or not _is_retryable(error):
-                    return Decision(
-                        self.plugin.slug, tries=attempt, error=_text(error), retryable=_is_retryable(error)
-                    )
+                failures += 1
+                # A sink that will be waited for anyway does not use an event's tries up.
+                tries += not (self._pauses and finds_sink_away(error))
+                if self._is_final(error, tries):
+                    return self._failed(error, tries)
             else:
-                return Decision(self.plugin.slug, handled=handled, tries=attempt)
-            await self._sleep(self._backoff.after(attempt))
+                return Decision(self.plugin.slug, handled=handled, tries=tries + 1)
+            await self._sleep(self._backoff.after(failures))
 
-    async def _ask(self, event: ReadEvent, *, alone: bool) -> bool:
-        # Read anew for each call, so that what a collector does to its message stays with that call.
-        message = self._message(event)
-        if not alone and self._serving().implements(_BATCH):
-            response = await self._batcher.ask(message)
-        else:
-            async with self._turns:
-                response = await self._call_alone(message)
-        if not response.success:
-            raise CollectorRefusedError(
-                response.error_message or "the collector reported a failure without a message",
-                retryable=response.retryable,
-            )
-        return response.handled
+    async def insist(self, event: ReadEvent) -> Decision:
+        """As ``decide``, for a redrive: whether the sink is thought to be away makes no difference."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                handled = await self._calls.ask_alone(event, unchecked=True)
+            except Exception as error:  # noqa: BLE001 - as above
+                if self._is_final(error, tries):
+                    return self._failed(error, tries, away=finds_sink_away(error))
+            else:
+                return Decision(self.plugin.slug, handled=handled, tries=tries)
+            await self._sleep(self._backoff.after(tries))
 
-    async def _call_alone(self, message: Event) -> DataCollectionResponse:
-        instance = self._serving()
-        if instance.implements(_BATCH):
-            return (await self._call_batch([message]))[0]
-        if instance.implements(self._form.handler):
-            async with instance.turn(self._form.handler):
-                return await self._in_time(self._form.call(instance, message))
-        return DataCollectionResponse()
+    async def _ask(self, event: ReadEvent, way: _Way, *, alone: bool) -> bool:
+        if way is _Way.PROBE:
+            try:
+                return await self._calls.ask_alone(event, unchecked=True)
+            finally:
+                self.breaker.end_probe()
+        # The last of several tries goes alone, so that an event that spoils every batch it is in does not
+        # fail its neighbours.
+        return await (self._calls.ask_alone(event, unchecked=False) if alone else self._calls.ask(event))
 
-    async def _call_batch(self, messages: list[Event]) -> list[DataCollectionResponse]:
-        instance = self._serving()
-        try:
-            async with instance.turn(_BATCH):
-                return await self._in_time(instance.batch(messages))
-        except PluginError as error:
-            if error.retryable or len(messages) == 1:
-                raise
-            # What fails for good in company may be another event's fault: each gets its try alone.
-            raise BatchRefusedError(f"a batch of {len(messages)} events failed: {error}") from error
+    async def _way(self) -> _Way:
+        while True:
+            if self._skip_reason is not None:
+                return _Way.CLOSED
+            if self.breaker.closed:
+                return _Way.FREE
+            if self.breaker.take_probe():
+                return _Way.PROBE
+            if not self._pauses:
+                return _Way.CLOSED
+            if self._retired:
+                raise CollectorRetiredError(f"collector {self.plugin.slug} was replaced or switched off")
+            self._paused += 1
+            try:
+                await self.breaker.until_changed()
+            finally:
+                self._paused -= 1
 
-    async def _in_time(self, call: Coroutine[Any, Any, _Result]) -> _Result:
-        loop = asyncio.get_running_loop()
-        return await call_with_deadline(call, loop.time() + self.plugin.collector.timeout_ms / 1000, loop)
+    def _check(self) -> None:
+        """Turn back an event whose turn has come after its sink was found to be away."""
+        if self._skip_reason is not None or not self.breaker.closed:
+            raise SinkAwayError(self._why())
 
-    def _message(self, event: ReadEvent) -> Event:
-        try:
-            message: Event = self._form.decoder.decode(event.value)
-        except msgspec.MsgspecError as error:
-            raise UnreadableEventError(
-                f"event {event.event_id} is not a {self._kind} as this release knows it: {error}"
-            ) from error
-        return message
+    def _why(self) -> str:
+        return self._skip_reason or self.breaker.reason
 
-    def _serving(self) -> Instance:
-        instance = self._host.get(self.plugin.id)
-        if instance is None:
-            raise CollectorNotReadyError(f"collector {self.plugin.slug} is not running in this process")
-        if instance.state not in _SERVING:
-            raise CollectorNotReadyError(
-                f"collector {self.plugin.slug} is {instance.state}: {instance.reason or 'no reason given'}"
-            )
-        return instance
+    def _is_final(self, error: Exception, tries: int) -> bool:
+        return tries >= self.plugin.collector.max_tries or not getattr(error, "retryable", True)
 
+    def _skipped(self, tries: int) -> Decision:
+        return Decision(self.plugin.slug, tries=tries, error=self._why(), skipped=True)
 
-def _is_retryable(error: Exception) -> bool:
-    return bool(getattr(error, "retryable", True))
-
-
-def _text(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text[:_LONGEST_ERROR].replace("\x00", "\ufffd")
+    def _failed(self, error: Exception, tries: int, *, away: bool = False) -> Decision:
+        retryable = bool(getattr(error, "retryable", True))
+        return Decision(self.plugin.slug, tries=tries, error=brief(error), retryable=retryable, skipped=away)

@@ -14,25 +14,32 @@ from weir_collectors.kinds import EventKind
 class CollectorCounters:
     """One collector over all kinds of event, in events.
 
-    ``handled`` and ``passed`` are its successes, ``failed`` what it gave up on; ``stored`` are those of
-    them all that went to the database.
+    ``handled`` and ``passed`` are its successes, ``failed`` what it gave up on one by one, ``skipped`` what
+    was let past in a range; ``stored`` are those of them all that went to the database. ``redriven`` are dead
+    letters that it took in the end.
     """
 
     handled: int = 0
     passed: int = 0
     failed: int = 0
+    skipped: int = 0
     stored: int = 0
+    redriven: int = 0
     last_error: str | None = None
 
 
 @dataclass(slots=True)
-class KindCounters:
-    """One deciding group. ``lag`` counts records not yet committed, over all partitions."""
+class GroupCounters:
+    """One group. ``lag`` counts records not yet committed, over all partitions.
+
+    ``overruns`` is how often an observer was moved to the end of the log.
+    """
 
     decided: int = 0
     stored: int = 0
     undecodable: int = 0
     restarts: int = 0
+    overruns: int = 0
     lag: int = 0
     last_error: str | None = None
     """Why the group last could not go on: the log, the database. None again when it goes on."""
@@ -40,22 +47,29 @@ class KindCounters:
 
 @dataclass(slots=True)
 class Counters:
-    """All counters of one process. Counts start at zero with it and repeat what is delivered again."""
+    """All counters of one process. Counts start at zero with it and repeat what is delivered again.
+
+    ``observing`` is by slug and kind.
+    """
 
     collectors: dict[str, CollectorCounters] = field(default_factory=lambda: defaultdict(CollectorCounters))
-    kinds: dict[EventKind, KindCounters] = field(
-        default_factory=lambda: {kind: KindCounters() for kind in EventKind}
+    deciding: dict[EventKind, GroupCounters] = field(
+        default_factory=lambda: {kind: GroupCounters() for kind in EventKind}
+    )
+    observing: dict[tuple[str, EventKind], GroupCounters] = field(
+        default_factory=lambda: defaultdict(GroupCounters)
     )
 
-    def count(self, kind: EventKind, decisions: Sequence[Decision], *, stored: bool) -> None:
-        """Count one decided event, for its kind and for each of its collectors."""
-        self.kinds[kind].decided += 1
-        self.kinds[kind].stored += stored
+    def count(self, group: GroupCounters, decisions: Sequence[Decision], *, stored: bool) -> None:
+        """Count one decided event, for its group and for each of its collectors."""
+        group.decided += 1
+        group.stored += stored
         for decision in decisions:
             counters = self.collectors[decision.collector]
             counters.stored += stored
+            counters.skipped += decision.skipped
             if decision.error is not None:
-                counters.failed += 1
+                counters.failed += not decision.skipped
                 counters.last_error = decision.error
             elif decision.handled:
                 counters.handled += 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from weir_collectors.decoding import ReadEvent
+from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
 
 
@@ -54,3 +56,20 @@ class DeadLetter:
             "value": event.value,
             "state": LetterState.FAILED.value,
         }
+
+
+def letters_of(
+    kind: EventKind, event: ReadEvent, decisions: Sequence[Decision], now_us: int
+) -> Iterator[DeadLetter]:
+    """A dead letter for each collector that gave the event up by itself; a range has those it skipped."""
+    for decision in decisions:
+        if decision.error is not None and not decision.skipped:
+            yield DeadLetter(
+                event=event,
+                collector=decision.collector,
+                kind=kind,
+                reason=decision.error,
+                retryable=decision.retryable,
+                tries=decision.tries,
+                failed_at_us=now_us,
+            )

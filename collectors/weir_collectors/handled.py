@@ -11,7 +11,8 @@ class Decision:
     """What one collector made of one event, in the end.
 
     ``error`` is why it gave the event up after ``tries`` calls, ``retryable`` whether more of them could have
-    helped; None when it succeeded.
+    helped; None when it succeeded. ``skipped`` says that the event was let past because the collector's sink
+    is away or the collector is too far behind: a range of dead letters has it, not a letter of its own.
     """
 
     collector: str
@@ -19,6 +20,7 @@ class Decision:
     tries: int = 1
     error: str | None = None
     retryable: bool = True
+    skipped: bool = False
 
     @property
     def succeeded(self) -> bool:

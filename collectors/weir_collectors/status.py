@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from weir_collectors.counters import CollectorCounters, Counters, KindCounters
+from weir_collectors.breaker import BreakerState
+from weir_collectors.collector import Collector
+from weir_collectors.counters import CollectorCounters, Counters, GroupCounters
+from weir_collectors.groups import observer_group
 from weir_collectors.kinds import EventKind
 from weir_collectors.roster import Roster
 from weir_core.objects import Plugin
 from weir_host.host import PluginHost
 
 
+class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One collector's breaker for one kind of event; ``paused`` says that its group waits for the sink."""
+
+    kind: str
+    state: BreakerState
+    reason: str
+    paused: bool
+
+
 class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One data_collection plugin. Counts are events since the process started.
 
-    ``lag`` counts the records that wait in the deciding groups, which all collectors share.
+    ``lag`` counts the records that wait in its groups: an observer's own, or the deciding groups, which all
+    deciders share. ``breakers`` are those that are not closed.
     """
 
     plugin_id: int
     name: str
+    observer: bool
     state: str
     reason: str
     lag: int
     handled: int
     passed: int
     failed: int
+    skipped: int
     stored: int
+    redriven: int
+    overruns: int
     last_error: str | None
+    breakers: tuple[BreakerStatus, ...] = ()
 
 
-class KindStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One deciding group. Counts are events since the process started."""
+class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One consumer group. Counts are events since the process started."""
 
     kind: str
     group: str
@@ -39,43 +59,74 @@ class KindStatus(msgspec.Struct, frozen=True, kw_only=True):
     stored: int
     undecodable: int
     restarts: int
+    overruns: int
     last_error: str | None
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a collector process says about itself; ``revision`` is None before the first one."""
+    """Everything a collector process says about itself; ``revision`` is None before the first one.
+
+    ``kinds`` are the deciding groups.
+    """
 
     revision: int | None
     collectors: tuple[CollectorStatus, ...]
-    kinds: tuple[KindStatus, ...]
+    kinds: tuple[GroupStatus, ...]
+    observers: tuple[GroupStatus, ...] = ()
 
 
 def worker_status(revision: int | None, host: PluginHost, roster: Roster, counters: Counters) -> WorkerStatus:
-    """Put the report together from what is known in memory."""
-    lag = sum(counters.kinds[kind].lag for kind in EventKind)
+    """Put together what is known without asking anybody."""
     return WorkerStatus(
         revision=revision,
-        collectors=tuple(_collector_status(plugin, host, roster, counters, lag) for plugin in roster.plugins),
-        kinds=tuple(_kind_status(kind, counters.kinds[kind]) for kind in EventKind),
+        collectors=tuple(_collector_status(plugin, host, roster, counters) for plugin in roster.plugins),
+        kinds=tuple(_group_status(kind, kind.group, group) for kind, group in counters.deciding.items()),
+        observers=tuple(
+            _group_status(kind, observer_group(slug, kind), counters.observing[slug, kind])
+            for slug in sorted(roster.observers())
+            for kind in EventKind
+        ),
     )
 
 
 def _collector_status(
-    plugin: Plugin, host: PluginHost, roster: Roster, counters: Counters, lag: int
+    plugin: Plugin, host: PluginHost, roster: Roster, counters: Counters
 ) -> CollectorStatus:
     own = counters.collectors.get(plugin.slug, CollectorCounters())
     state, reason = _state(plugin, host, roster)
+    observer = plugin.collector.observer
+    groups = [
+        counters.observing[plugin.slug, kind] if observer else counters.deciding[kind] for kind in EventKind
+    ]
     return CollectorStatus(
         plugin_id=plugin.id,
         name=plugin.slug,
+        observer=observer,
         state=state,
         reason=reason,
-        lag=lag,
+        lag=sum(group.lag for group in groups),
         handled=own.handled,
         passed=own.passed,
         failed=own.failed,
+        skipped=own.skipped,
         stored=own.stored,
+        redriven=own.redriven,
+        overruns=sum(group.overruns for group in groups),
         last_error=own.last_error,
+        breakers=_breakers(roster.of_plugin(plugin.id)),
+    )
+
+
+def _breakers(collectors: Sequence[Collector]) -> tuple[BreakerStatus, ...]:
+    return tuple(
+        BreakerStatus(
+            kind=collector.kind.value,
+            state=collector.breaker.state,
+            reason=collector.breaker.reason,
+            paused=collector.paused,
+        )
+        for collector in collectors
+        if not collector.breaker.closed
     )
 
 
@@ -89,14 +140,15 @@ def _state(plugin: Plugin, host: PluginHost, roster: Roster) -> tuple[str, str]:
     return instance.state, instance.reason
 
 
-def _kind_status(kind: EventKind, own: KindCounters) -> KindStatus:
-    return KindStatus(
+def _group_status(kind: EventKind, group: str, own: GroupCounters) -> GroupStatus:
+    return GroupStatus(
         kind=kind.value,
-        group=kind.group,
+        group=group,
         lag=own.lag,
         decided=own.decided,
         stored=own.stored,
         undecodable=own.undecodable,
         restarts=own.restarts,
+        overruns=own.overruns,
         last_error=own.last_error,
     )

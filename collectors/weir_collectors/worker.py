@@ -1,22 +1,27 @@
-"""The collector process: one deciding group for each kind of event, under one configuration."""
+"""The collector process: its groups and its redrives, under one configuration."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final, Protocol
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
 
 from weir_collectors.backoff import Backoff
+from weir_collectors.breaker import Breaker, BreakerSettings
+from weir_collectors.consuming import GroupSettings
 from weir_collectors.counters import Counters
-from weir_collectors.deciding import DecidingGroup, DecidingSettings
 from weir_collectors.kinds import EventKind
+from weir_collectors.memberships import ObserverGroups, Surroundings, deciding
+from weir_collectors.range_store import RangeStore
 from weir_collectors.records import RecordStore
+from weir_collectors.restarting import RestartSettings, pause
 from weir_collectors.roster import Roster
 from weir_collectors.status import WorkerStatus, worker_status
 from weir_core.clock import Clock
+from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.log import EventLog
@@ -35,19 +40,19 @@ class SnapshotFeed(Protocol):
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a collector process works; the defaults are for production."""
 
-    deciding: DecidingSettings = DecidingSettings()
+    groups: GroupSettings = GroupSettings()
+    breaker: BreakerSettings = BreakerSettings()
     collector_backoff: Backoff = Backoff(first_s=0.2, longest_s=5.0)
-    restart_backoff: Backoff = Backoff(first_s=0.5, longest_s=30.0)
-    steady_s: float = 60.0
-    """A group that ran this long is taken as healthy: its next restart is quick again."""
+    restart: RestartSettings = RestartSettings()
     ready_within_s: float = 5.0
     """How long a new configuration waits for the plugins that it starts."""
 
 
 class CollectorWorker:
-    """Runs the deciding groups until it is told to stop.
+    """Runs the groups and the redrives until it is told to stop.
 
-    The caller owns ``log``, ``host`` and the store's engine, and closes them after ``run`` has returned.
+    The caller owns ``log``, ``host`` and ``engine`` (from ``create_engine``), and closes them after ``run``
+    has returned.
     """
 
     def __init__(
@@ -56,20 +61,29 @@ class CollectorWorker:
         log: EventLog,
         feed: SnapshotFeed,
         host: PluginHost,
-        store: RecordStore,
+        engine: AsyncEngine,
         clock: Clock,
         logger: FilteringBoundLogger,
         settings: WorkerSettings,
     ) -> None:
-        self._log = log
         self._feed = feed
         self._host = host
-        self._store = store
         self._clock = clock
         self._logger = logger
         self._settings = settings
         self._counters = Counters()
-        self._roster = Roster(host, settings.collector_backoff)
+        self._roster = Roster(host, settings.collector_backoff, self._breaker)
+        self._around = Surroundings(
+            log=log,
+            roster=self._roster,
+            store=RecordStore(engine),
+            ranges=RangeStore(engine),
+            counters=self._counters,
+            clock=clock,
+            logger=logger,
+            settings=settings.groups,
+            restart=settings.restart,
+        )
         self._snapshot = _NOTHING
         self._applied: int | None = None
         self._configured = asyncio.Event()
@@ -81,11 +95,16 @@ class CollectorWorker:
         event would be stored as unhandled.
         """
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._follow_configuration(stop))
+            observers = ObserverGroups(self._around, tasks)
+            following = tasks.create_task(self._follow_configuration(observers, stop))
             await _any_of(self._configured, stop)
-            groups = [tasks.create_task(self._keep_deciding(kind, stop)) for kind in EventKind]
-            await asyncio.gather(*groups)
+            groups = [
+                tasks.create_task(deciding(kind, self._around).keep(self._around, stop)) for kind in EventKind
+            ]
+            await stop.wait()
             following.cancel()
+            observers.end()
+            await asyncio.gather(*groups)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -96,76 +115,45 @@ class CollectorWorker:
         """What this process is doing, for status reports and metrics. Does no I/O."""
         return worker_status(self._applied, self._host, self._roster, self._counters)
 
-    async def _follow_configuration(self, stop: asyncio.Event) -> None:
+    async def _follow_configuration(self, observers: ObserverGroups, stop: asyncio.Event) -> None:
         revision = _NOTHING.revision
         failures = 0
         while True:
             try:
                 snapshot = await self._feed.wait_newer(revision)
-                await self._apply(snapshot)
+                await self._apply(snapshot, observers)
             except Exception:  # foreign code is started here; the last revision stays in force
                 failures += 1
                 self._logger.exception("configuration_failed", after_revision=revision)
-                await _pause(stop, self._settings.restart_backoff.after(failures))
+                await pause(stop, self._settings.restart.backoff.after(failures))
             else:
                 revision, failures = snapshot.revision, 0
 
-    async def _apply(self, snapshot: Snapshot) -> None:
+    async def _apply(self, snapshot: Snapshot, observers: ObserverGroups) -> None:
         # A plugin that goes is not asked any more before the host stops it, and a new one is not asked
         # before the host has had time to start it.
         self._snapshot = snapshot
         self._roster.dismiss(snapshot)
         await self._host.apply(snapshot, self._settings.ready_within_s)
         self._roster.appoint(snapshot)
+        observers.follow(self._roster.observers())
         self._applied = snapshot.revision
         for plugin_id, reason in self._roster.refused.items():
             self._logger.error("collector_refused", plugin_id=plugin_id, reason=reason)
         self._logger.info("configuration_applied", revision=snapshot.revision)
         self._configured.set()
 
-    async def _keep_deciding(self, kind: EventKind, stop: asyncio.Event) -> None:
-        counters = self._counters.kinds[kind]
-        failures = 0
-        while not stop.is_set():
-            started = self._clock.monotonic()
-            try:
-                await self._decide(kind, stop)
-            except Exception as error:  # the consumer loop's seam: whatever ended it, it starts anew
-                if self._clock.monotonic() - started >= self._settings.steady_s:
-                    failures = 0
-                failures += 1
-                counters.restarts += 1
-                counters.last_error = _reason(error)
-                self._logger.exception("deciding_failed", kind=kind.value)
-                await _pause(stop, self._settings.restart_backoff.after(failures))
+    def _breaker(self, plugin: Plugin, kind: EventKind) -> Breaker:
+        logger = self._logger.bind(collector=plugin.slug, kind=kind.value)
 
-    async def _decide(self, kind: EventKind, stop: asyncio.Event) -> None:
-        consumer = await self._log.consumer(kind.group, [kind.topic])
-        try:
-            group = DecidingGroup(
-                kind,
-                consumer,
-                deciding=self._roster.deciding,
-                store=self._store,
-                counters=self._counters,
-                clock=self._clock,
-                logger=self._logger.bind(kind=kind.value),
-                settings=self._settings.deciding,
-            )
-            await group.run(stop)
-        finally:
-            await consumer.close()
+        def changed(reason: str) -> None:
+            if reason:
+                on_outage = plugin.collector.on_outage
+                logger.error("collector_outage", reason=reason, on_outage=on_outage)
+            else:
+                logger.warning("collector_outage_over")
 
-
-def _reason(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        return Breaker(self._settings.breaker, self._clock.monotonic, changed)
 
 
 async def _any_of(*events: asyncio.Event) -> None:

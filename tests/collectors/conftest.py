@@ -16,9 +16,11 @@ from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_collectors.backoff import Backoff
+from weir_collectors.breaker import Breaker, BreakerSettings
+from weir_collectors.consuming import GroupSettings
 from weir_collectors.database import create_engine
-from weir_collectors.deciding import DecidingSettings
 from weir_collectors.records import RecordStore
+from weir_collectors.restarting import RestartSettings
 from weir_collectors.tables import metadata
 from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_core.clock import SystemClock, rfc3339
@@ -287,7 +289,7 @@ async def passes(_message: Any) -> DataCollectionResponse:
 
 
 async def raises(_message: Any) -> DataCollectionResponse:
-    raise ConnectionError("the sink is away")
+    raise RuntimeError("the sink choked")
 
 
 async def hangs(_message: Any) -> DataCollectionResponse:
@@ -301,11 +303,19 @@ async def batch_handles(messages: Sequence[Any]) -> list[DataCollectionResponse]
 
 QUICK = Backoff(first_s=0.0, longest_s=0.0)
 SETTINGS = WorkerSettings(
-    deciding=DecidingSettings(database_backoff=Backoff(first_s=0.001, longest_s=0.01), grace_s=5.0),
+    groups=GroupSettings(
+        database_backoff=Backoff(first_s=0.001, longest_s=0.01), grace_s=5.0, lag_every_s=0.01
+    ),
+    breaker=BreakerSettings(failures=5, probing=Backoff(first_s=0.01, longest_s=0.01)),
     collector_backoff=QUICK,
-    restart_backoff=Backoff(first_s=0.001, longest_s=0.01),
+    restart=RestartSettings(backoff=Backoff(first_s=0.001, longest_s=0.01)),
     ready_within_s=0.0,
 )
+
+
+def never_opens(*_of: Any) -> Breaker:
+    """A breaker that stays closed, for tests of what it would cut short."""
+    return Breaker(BreakerSettings(failures=10**9), SystemClock().monotonic)
 
 
 @pytest.fixture
@@ -374,9 +384,9 @@ Start = Callable[..., Running]
 
 @pytest.fixture
 async def start(
-    log: FakeLog, feed: FakeFeed, host: FakeHost, store: Any, logger: Any
+    log: FakeLog, feed: FakeFeed, host: FakeHost, engine: AsyncEngine, logger: Any
 ) -> AsyncIterator[Start]:
-    """Starts workers on the test's log, feed, host and store; any of them may be replaced by name."""
+    """Starts workers on the test's log, feed, host and database; any of them may be replaced by name."""
     started: list[Running] = []
 
     def start_worker(**changes: Any) -> Running:
@@ -384,7 +394,7 @@ async def start(
             "log": log,
             "feed": feed,
             "host": host,
-            "store": store,
+            "engine": engine,
             "clock": SystemClock(),
             "logger": logger,
             "settings": SETTINGS,

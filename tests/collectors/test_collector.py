@@ -14,6 +14,7 @@ from tests.collectors.conftest import (
     budget_usage,
     handles,
     hangs,
+    never_opens,
     passes,
     plugin,
     proxy_log,
@@ -65,6 +66,7 @@ def make(host: FakeHost, waits: Waits) -> Any:
             llm_ids,
             host=host,
             backoff=Backoff(first_s=0.5, longest_s=3.0),
+            breaker=never_opens(),
             sleep=waits,
         )
 
@@ -105,7 +107,7 @@ async def test_a_collector_that_raises_is_tried_again_with_growing_waits(
 ) -> None:
     instance = host.put(proxy_log=raises)
     decision = await make(plugin(max_tries=5)).decide(read(proxy_log()))
-    assert decision == Decision("sink", tries=5, error="the sink is away")
+    assert decision == Decision("sink", tries=5, error="the sink choked")
     assert len(instance.calls) == 5
     assert waits.seconds == [0.5, 1.0, 2.0, 3.0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.collectors.conftest import QUICK, FakeHost, llm, plugin
+from tests.collectors.conftest import QUICK, FakeHost, llm, never_opens, plugin
 
 from weir_collectors.errors import UnsupportedCollectorError
 from weir_collectors.kinds import EventKind
@@ -15,7 +15,7 @@ from weir_core.snapshot import Snapshot
 
 @pytest.fixture
 def roster(host: FakeHost) -> Roster:
-    return Roster(host, QUICK)
+    return Roster(host, QUICK, never_opens)
 
 
 def slugs(roster: Roster) -> list[str]:
@@ -64,21 +64,20 @@ def test_who_is_dismissed_is_not_asked_any_more_and_who_is_new_not_yet(roster: R
 
 
 def test_a_collector_that_cannot_be_served_as_asked_is_refused_with_the_reason(roster: Roster) -> None:
-    roster.appoint(Snapshot(1, [plugin(1, "watcher", observer=True), plugin(2, "sink")]))
+    roster.appoint(Snapshot(1, [plugin(1, "hurried", timeout_ms=0), plugin(2, "sink")]))
     assert slugs(roster) == ["sink"]
-    assert [item.slug for item in roster.plugins] == ["watcher", "sink"]
-    assert "observer" in roster.refused[1]
+    assert [item.slug for item in roster.plugins] == ["hurried", "sink"]
+    assert "timeout_ms" in roster.refused[1]
 
 
 @pytest.mark.parametrize(
     ("refused", "field", "error"),
     [
         (plugin(runtime="studio"), "runtime", UnsupportedCollectorError),
-        (plugin(observer=True), "collector.observer", UnsupportedCollectorError),
-        (plugin(on_outage="pause"), "collector.on_outage", UnsupportedCollectorError),
         (plugin(timeout_ms=0), "collector.timeout_ms", InvalidInputError),
         (plugin(max_tries=0), "collector.max_tries", InvalidInputError),
         (plugin(window=0), "collector.window", InvalidInputError),
+        (plugin(max_lag=0), "collector.max_lag", InvalidInputError),
     ],
 )
 def test_options_that_would_not_be_kept_to_are_refused_by_name(
@@ -89,5 +88,14 @@ def test_options_that_would_not_be_kept_to_are_refused_by_name(
     assert caught.value.field == field
 
 
-def test_default_options_are_accepted() -> None:
-    check_collector(plugin())
+@pytest.mark.parametrize("accepted", [plugin(), plugin(observer=True, max_lag=1), plugin(on_outage="pause")])
+def test_options_that_can_be_kept_to_are_accepted(accepted: Plugin) -> None:
+    check_collector(accepted)
+
+
+def test_an_observer_never_decides_and_is_found_by_its_name(roster: Roster) -> None:
+    roster.appoint(Snapshot(1, [plugin(1, "watcher", observer=True), plugin(2, "sink")]))
+    assert slugs(roster) == ["sink"]
+    assert [item.plugin.slug for item in roster.observing(EventKind.ANALYTICS, "watcher")] == ["watcher"]
+    assert roster.observing(EventKind.ANALYTICS, "sink") == ()
+    assert roster.observers() == {"watcher"}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
-from tests.collectors.conftest import QUICK, analytics, budget_usage, plugin, proxy_log, record
+from tests.collectors.conftest import QUICK, analytics, budget_usage, never_opens, plugin, proxy_log, record
 
 from weir_collectors.collector import Collector
 from weir_collectors.decoding import read_event
@@ -89,7 +89,10 @@ async def test_the_wait_for_a_thread_counts_against_no_event_of_any_kind(
     monkeypatch.setattr(slow, "time", time, raising=False)
     sink = plugin(command=f"python://{__name__}:{slow.__name__}", timeout_ms=300, max_tries=1)
     await one_thread.apply(Snapshot(1, [sink]), 60)
-    collectors = {kind: Collector(sink, kind, frozenset(), host=one_thread, backoff=QUICK) for kind in EVENTS}
+    collectors = {
+        kind: Collector(sink, kind, frozenset(), host=one_thread, backoff=QUICK, breaker=never_opens())
+        for kind in EVENTS
+    }
     decisions = await asyncio.gather(
         *(
             collectors[kind].decide(read_event(record(encode(event()).value)))

@@ -23,7 +23,7 @@ from tests.collectors.conftest import (
     stored_ids,
 )
 
-from weir_collectors.deciding import DecidingSettings
+from weir_collectors.consuming import GroupSettings
 from weir_collectors.kinds import DECIDING_GROUPS, EventKind
 from weir_collectors.records import RecordStore
 from weir_collectors.tables import records_proxy_logs
@@ -172,7 +172,7 @@ async def test_stopping_abandons_what_does_not_finish_and_commits_only_what_did(
     host.put(proxy_log=hangs_on_the_third)
     log.append(*(proxy_log(event_id=name) for name in ("first", "second", "third", "fourth")))
     feed.publish(1, [plugin()])
-    running = start(settings=msgspec.structs.replace(SETTINGS, deciding=DecidingSettings(grace_s=0.01)))
+    running = start(settings=msgspec.structs.replace(SETTINGS, groups=GroupSettings(grace_s=0.01)))
     await log.until_committed(EventKind.PROXY_LOG.group, LOGS, 2)
     await running.stop()
     assert log.offset(EventKind.PROXY_LOG.group) == 2
@@ -190,7 +190,7 @@ async def test_stopping_does_not_wait_for_a_dead_database(
         await connection.run_sync(records_proxy_logs.drop)
     log.append(proxy_log())
     feed.publish(1)
-    running = start(settings=msgspec.structs.replace(SETTINGS, deciding=DecidingSettings(grace_s=0.01)))
+    running = start(settings=msgspec.structs.replace(SETTINGS, groups=GroupSettings(grace_s=0.01)))
     while not running.worker.status().kinds[0].last_error:
         await asyncio.sleep(0.001)
     await running.stop()
@@ -215,7 +215,7 @@ async def test_the_status_says_what_each_collector_and_each_group_did(
             plugin(1, "handles"),
             plugin(2, "raises"),
             plugin(3, "passes"),
-            plugin(4, "watches", observer=True),
+            plugin(4, "hurried", timeout_ms=0),
         ],
     )
     running = start()
@@ -224,12 +224,12 @@ async def test_the_status_says_what_each_collector_and_each_group_did(
     status = running.worker.status()
     assert status.revision == 7
     by_name = {item.name: item for item in status.collectors}
-    handled, failed, passed, refused = (by_name[name] for name in ("handles", "raises", "passes", "watches"))
+    handled, failed, passed, refused = (by_name[name] for name in ("handles", "raises", "passes", "hurried"))
     assert (handled.handled, handled.failed, handled.stored, handled.state) == (2, 0, 0, "ready")
-    assert (failed.handled, failed.failed, failed.last_error) == (0, 2, "the sink is away")
+    assert (failed.handled, failed.failed, failed.last_error) == (0, 2, "the sink choked")
     assert (passed.passed, passed.failed, passed.reason) == (2, 0, "as configured")
     assert (refused.state, refused.failed) == ("failed", 0)
-    assert "observer" in refused.reason
+    assert "timeout_ms" in refused.reason
     logs, usage, _budget = status.kinds
     assert (logs.group, logs.decided, logs.stored) == ("weir.deciding.proxy-log", 2, 0)
     assert (usage.decided, usage.stored) == (1, 1)

@@ -18,7 +18,7 @@ import structlog
 from weir_collectors.backoff import Backoff
 from weir_collectors.database import create_engine
 from weir_collectors.kinds import EventKind
-from weir_collectors.records import RecordStore
+from weir_collectors.restarting import RestartSettings
 from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_core.clock import SystemClock
 from weir_core.objects import Plugin
@@ -122,10 +122,10 @@ async def run(root: Path, hold: bool) -> None:
         log=log,
         feed=OneSnapshot(Snapshot(1, [plugin])),
         host=host,
-        store=RecordStore(engine),
+        engine=engine,
         clock=clock,
         logger=logger,
-        settings=WorkerSettings(restart_backoff=Backoff(first_s=0.01, longest_s=0.05)),
+        settings=WorkerSettings(restart=RestartSettings(backoff=Backoff(first_s=0.01, longest_s=0.05))),
     )
     stop = asyncio.Event()
     working = asyncio.create_task(worker.run(stop))

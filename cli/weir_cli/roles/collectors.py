@@ -13,7 +13,6 @@ from weir_cli.bootstrap import database_url
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
 from weir_collectors.database import create_engine
-from weir_collectors.records import RecordStore
 from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
@@ -47,7 +46,7 @@ async def run(context: RoleContext) -> None:
             log=log,
             feed=feed,
             host=host,
-            store=RecordStore(engine),
+            engine=engine,
             clock=context.clock,
             logger=context.logger,
             settings=WorkerSettings(),

@@ -1,0 +1,247 @@
+"""One membership in a consumer group: from the log, past its collectors, to what is kept of each event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from weir_collectors.backoff import Backoff
+from weir_collectors.collector import Collector
+from weir_collectors.counters import GroupCounters
+from weir_collectors.decoding import ReadEvent, read_event
+from weir_collectors.errors import CollectorRetiredError, DatabaseUnavailableError, UnreadableEventError
+from weir_collectors.handled import Decision
+from weir_collectors.ranges import RangeTracker, Run
+from weir_collectors.records import UndecodableEvent
+from weir_collectors.window import Window, WindowLimits
+from weir_core.clock import Clock
+from weir_streams.log import Consumer, LogRecord
+
+_POLL_RECORDS: Final = 256
+_POLL_S: Final = 0.2
+_STORE_RECORDS: Final = 1024
+
+
+class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a group works; the defaults are for production."""
+
+    limits: WindowLimits = WindowLimits()
+    database_backoff: Backoff = Backoff(first_s=0.1, longest_s=5.0)
+    grace_s: float = 20.0
+    """Seconds that calls under way may go on for when the worker stops."""
+    lag_every_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An event and what the collectors that were asked made of it."""
+
+    event: ReadEvent
+    decisions: Sequence[Decision]
+
+    @property
+    def record(self) -> LogRecord:
+        return self.event.record
+
+
+Finished = Decided | UndecodableEvent
+
+
+class Keeper(Protocol):
+    """What a group leaves in the database. Each call is one transaction, and may come again with the same."""
+
+    async def tidy(self, slugs: Sequence[str]) -> None:
+        """Close the ranges that an earlier membership left open for these collectors; raises as ``keep``."""
+        ...
+
+    async def keep(self, finished: Sequence[Finished]) -> None:
+        """Write what must be kept of these events.
+
+        Raises:
+            DatabaseUnavailableError: Nothing was written; the same call may succeed later.
+        """
+        ...
+
+    async def save_ranges(self, runs: Sequence[Run]) -> None:
+        """Write the ranges that collectors were not asked about; raises as ``keep``."""
+        ...
+
+
+class _StopConsuming(Exception):  # noqa: N818 - a signal, not an error
+    """Ends a task group and abandons the tasks that are left; it has no other way to be told."""
+
+
+class ConsumingGroup:
+    """One membership, from joining to leaving.
+
+    Delivery is at least once and the effect is once: an offset is committed only after what the database
+    must keep of the events before it is durable there.
+
+    Args:
+        consumer: Reads the group's topic. The caller closes it.
+        collectors: Those to ask now; called for each poll.
+        keeper: Writes what the group keeps.
+        on_lag: Told the lag, in records, whenever it was counted.
+        sleep: Waits for the database, and between two looks at the lag.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        *,
+        collectors: Callable[[], Sequence[Collector]],
+        keeper: Keeper,
+        counters: GroupCounters,
+        clock: Clock,
+        logger: FilteringBoundLogger,
+        settings: GroupSettings,
+        on_lag: Callable[[int], None] = lambda _lag: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._consumer = consumer
+        self._collectors = collectors
+        self._keeper = keeper
+        self._counters = counters
+        self._clock = clock
+        self._logger = logger
+        self._settings = settings
+        self._on_lag = on_lag
+        self._sleep = sleep
+        self._window = Window(settings.limits)
+        self._ranges = RangeTracker()
+        self._finished: asyncio.Queue[Finished] = asyncio.Queue()
+        self._stopping = False
+        self._given_back = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until ``stop`` is set; then give what is in flight its grace and abandon the rest.
+
+        What is abandoned was not committed and comes again.
+
+        Raises:
+            ExceptionGroup: The log failed, or there is a mistake here; the caller starts a new membership.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._settle())
+                tasks.create_task(self._watch_lag())
+                await self._take_in(stop, tasks)
+                await self._finish_in_flight()
+                raise _StopConsuming  # noqa: TRY301 - a task group is ended by raising inside it
+        except* _StopConsuming:
+            pass
+
+    async def _take_in(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
+        while not stop.is_set():
+            room = self._window.room()
+            if not room:
+                await self._window.finished_some(_POLL_S)
+                continue
+            records = await self._consumer.poll(min(room, _POLL_RECORDS), _POLL_S)
+            collectors = [collector for collector in self._collectors() if collector.collects()]
+            for record in records:
+                self._window.admit(record)
+                self._ask(record, collectors, tasks)
+        self._stopping = True
+        # A sink that is away would otherwise hold its events, and us, for the whole grace.
+        for collector in self._collectors():
+            collector.retire()
+
+    def _ask(self, record: LogRecord, collectors: Sequence[Collector], tasks: asyncio.TaskGroup) -> None:
+        try:
+            event = read_event(record)
+        except UnreadableEventError as error:
+            self._finished.put_nowait(UndecodableEvent(record, str(error), self._clock.wall_us()))
+            return
+        asked = [collector for collector in collectors if collector.wants(event)]
+        if asked:
+            tasks.create_task(self._decide(event, asked))
+        else:
+            self._finished.put_nowait(Decided(event, ()))
+
+    async def _decide(self, event: ReadEvent, asked: Sequence[Collector]) -> None:
+        try:
+            if len(asked) == 1:
+                # The common case; gathering one would cost it a second task.
+                decisions = [await self._decision(asked[0], event)]
+            else:
+                decisions = await asyncio.gather(*(self._decision(each, event) for each in asked))
+        except CollectorRetiredError:
+            # We are stopping: the event stays uncommitted and comes again.
+            self._given_back += 1
+            return
+        self._finished.put_nowait(Decided(event, decisions))
+
+    async def _decision(self, collector: Collector, event: ReadEvent) -> Decision:
+        while True:
+            try:
+                return await collector.decide(event)
+            except CollectorRetiredError as error:
+                if self._stopping:
+                    raise
+                successors = (item for item in self._collectors() if item.plugin.id == collector.plugin.id)
+                successor = next(successors, None)
+                if successor is None or successor is collector:
+                    return Decision(collector.plugin.slug, tries=0, error=str(error))
+                collector = successor
+
+    async def _settle(self) -> None:
+        slugs = [collector.plugin.slug for collector in self._collectors()]
+        await self._until_stored(partial(self._keeper.tidy, slugs))
+        while True:
+            finished = [await self._finished.get()]
+            while len(finished) < _STORE_RECORDS and not self._finished.empty():
+                finished.append(self._finished.get_nowait())
+            await self._until_stored(partial(self._keeper.keep, finished))
+            for item in finished:
+                if isinstance(item, Decided):
+                    self._ranges.note(item.event, item.decisions)
+            offsets = self._window.finish(item.record for item in finished)
+            if offsets:
+                await self._save_ranges(self._ranges.pass_to(offsets))
+                await self._consumer.commit(offsets)
+            self._counters.last_error = None
+            for _ in finished:
+                self._finished.task_done()
+
+    async def _save_ranges(self, runs: Sequence[Run]) -> None:
+        if runs:
+            await self._until_stored(partial(self._keeper.save_ranges, runs))
+            self._ranges.saved(runs)
+
+    async def _until_stored(self, store: Callable[[], Awaitable[None]]) -> None:
+        """Write to the database, waiting for it as long as it takes."""
+        attempt = 1
+        while True:
+            try:
+                return await store()
+            except DatabaseUnavailableError as error:
+                self._counters.last_error = str(error)
+                self._logger.warning("database_unavailable", attempt=attempt, error=str(error))
+            await self._sleep(self._settings.database_backoff.after(attempt))
+            attempt += 1
+
+    async def _finish_in_flight(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.grace_s):
+                while self._window.unfinished > self._given_back:
+                    await self._window.finished_some(_POLL_S)
+                # The window is empty before the last offsets are committed; the queue is done after.
+                await self._finished.join()
+        except TimeoutError:
+            self._logger.warning(
+                "consuming_abandoned", events=self._window.unfinished, grace_s=self._settings.grace_s
+            )
+
+    async def _watch_lag(self) -> None:
+        # Apart from the polling: counting a backlog for the first time may read all of it.
+        while True:
+            self._counters.lag = sum((await self._consumer.lag()).values())
+            self._on_lag(self._counters.lag)
+            await self._sleep(self._settings.lag_every_s)
