@@ -67,3 +67,13 @@ class KafkaRefusedError(StreamsError):
 
 class TopicMissingError(LogUnavailableError):
     """A topic does not exist (yet); ``weir topics apply`` makes it."""
+
+
+class DeliveryError(StreamsError):
+    """Kafka did not take a batch; a new producer sends it again."""
+
+    retryable = True
+
+
+class RecordRefusedError(DeliveryError):
+    """Kafka will never take a batch as it is: something in it is too large or not valid."""

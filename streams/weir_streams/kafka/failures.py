@@ -36,7 +36,7 @@ def translated(doing: str) -> Iterator[None]:
             f"Kafka refuses {doing}: {_said(error)}; check kafka.security_protocol, kafka.sasl_* and the "
             "rights (weir topics show --acls)"
         ) from error
-    except (TimeoutError, errors.KafkaError, OSError) as error:
+    except (TimeoutError, errors.KafkaError, errors.ConsumerStoppedError, OSError) as error:
         raise LogUnavailableError(f"Kafka is not there for {doing}: {_said(error)}") from error
 
 

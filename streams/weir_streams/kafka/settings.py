@@ -162,3 +162,29 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+Compression = Literal["none", "lz4", "zstd", "gzip", "snappy"]
+
+
+class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the relay works; the defaults were measured (docs/kafka.md).
+
+    Args:
+        compression: Of batches on the wire and in Kafka.
+        batch_bytes: Largest batch for one partition before it is compressed.
+        round_bytes: How much is read from the spools before it is handed to the producer.
+        rounds: How many of those may wait for their acknowledgement at a time.
+        bytes_per_s: Most event bytes sent in a second, so that catching up leaves the cluster room; 0 is
+            no limit.
+        drain_s: How long a relay that is asked to stop goes on with what is left.
+        commit_s: How often the progress is stored; what was sent since is sent again after a crash.
+    """
+
+    compression: Compression = "lz4"
+    batch_bytes: int = 512 * 1024
+    round_bytes: int = 1024 * 1024
+    rounds: int = 3
+    bytes_per_s: int = 0
+    drain_s: float = 20.0
+    commit_s: float = 0.2

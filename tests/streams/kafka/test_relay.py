@@ -1,0 +1,182 @@
+"""The relay on a real Kafka: everything arrives, in order, whatever is refused or away."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.streams.kafka.bench import kafka_settings, make_topics
+from tests.streams.support import STARTED_US, RecordingLogger, all_events, append, open_spool
+from tests.support.kafka_topics import arrived
+
+from weir_core.clock import SystemClock
+from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS, PROXY_LOG_TOPIC
+from weir_streams.kafka.publisher import Publisher
+from weir_streams.kafka.relay import Relay
+from weir_streams.kafka.settings import KafkaSettings, RelaySettings
+
+pytestmark = pytest.mark.system
+
+QUICK = RelaySettings(commit_s=0.01, drain_s=30)
+
+
+def relay_of(root: Path, settings: KafkaSettings, relay: RelaySettings = QUICK) -> Relay:
+    return Relay(
+        root,
+        connect=partial(Publisher.open, settings, relay),
+        settings=relay,
+        clock=SystemClock(),
+        logger=RecordingLogger(),
+    )
+
+
+def stopped() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+async def drain(root: Path, settings: KafkaSettings, relay: RelaySettings = QUICK) -> Relay:
+    """Relay what is there and stop."""
+    relaying = relay_of(root, settings, relay)
+    assert await relaying.run(stopped()) == 0
+    return relaying
+
+
+@asynccontextmanager
+async def relaying(relay: Relay) -> AsyncIterator[None]:
+    task = asyncio.create_task(relay.run(asyncio.Event()))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_every_event_arrives_once_with_its_key_and_context(kafka: str, tmp_path: Path) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings)
+    with closing(open_spool(tmp_path)) as spool:
+        for number in range(200):
+            append(spool, number)
+    relay = await drain(tmp_path, settings)
+    records = await arrived(settings)
+    written = {event["event_id"]: event for event in all_events(tmp_path)}
+    assert {record.event["event_id"]: record.event for record in records} == written
+    assert len(records) == relay.status.sent_events == 600
+    assert {record.key for record in records} == {b"7"}
+    assert {record.timestamp_ms for record in records} == {STARTED_US // 1000}
+    one = records[0]
+    assert one.headers["ce_id"] == one.event["event_id"]
+    assert one.headers["ce_subject"] == one.event["request_id"]
+    assert one.headers["content-type"] == "application/json"
+
+
+async def test_the_events_of_a_key_and_spool_keep_their_order(kafka: str, tmp_path: Path) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, partitions=4)
+    with closing(open_spool(tmp_path)) as one, closing(open_spool(tmp_path)) as two:
+        for number in range(300):
+            append(one if number % 3 else two, number)
+    await drain(tmp_path, settings, msgspec.structs.replace(QUICK, batch_bytes=4096, round_bytes=16384))
+    by_place: dict[tuple[str, str], list[int]] = {}
+    for record in await arrived(settings):
+        by_place.setdefault((record.topic, record.event["spool_id"]), []).append(record.event["spool_seq"])
+    assert len(by_place) == 6
+    assert all(seqs == sorted(seqs) for seqs in by_place.values())
+
+
+async def test_a_relay_goes_on_where_the_last_one_stopped(kafka: str, tmp_path: Path) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings)
+    with closing(open_spool(tmp_path)) as spool:
+        append(spool, 1)
+        await drain(tmp_path, settings)
+        append(spool, 2)
+        again = await drain(tmp_path, settings)
+    assert again.status.sent_events == 3
+    assert len(await arrived(settings)) == 6
+
+
+async def test_what_is_too_large_arrives_without_bodies(kafka: str, tmp_path: Path) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, **{"max.message.bytes": "20000"})
+    relay = msgspec.structs.replace(QUICK, compression="none", batch_bytes=200_000)
+    with closing(open_spool(tmp_path)) as spool:
+        for number in range(20):
+            append(
+                spool, number, request_body="x" * 18_000 if number == 7 else "short", response_body="y" * 5000
+            )
+    await drain(tmp_path, settings, relay)
+    logs = {
+        record.event["request_id"]: record.event
+        for record in await arrived(settings)
+        if record.topic == PROXY_LOG_TOPIC
+    }
+    assert len(logs) == 20
+    assert [name for name, log in logs.items() if log["request_body"] is None] == ["request-7"]
+    assert logs["request-7"]["request_body_truncated"]
+    assert not (tmp_path / "relay").exists()
+
+
+async def test_what_is_too_large_in_every_form_is_set_aside_and_holds_nothing_up(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, **{"max.message.bytes": "6000"})
+    relay = msgspec.structs.replace(QUICK, compression="none")
+    with closing(open_spool(tmp_path)) as spool:
+        for number in range(10):
+            append(spool, number, path="/" + "p" * 8000 if number == 4 else "/v1")
+    status = (await drain(tmp_path, settings, relay)).status
+    assert status.events_set_aside == 1
+    assert len({record.event["event_id"] for record in await arrived(settings)}) == 29
+    [line] = (tmp_path / "relay" / "refused.jsonl").read_bytes().splitlines()
+    kept = msgspec.json.decode(line)
+    assert kept["topic"] == PROXY_LOG_TOPIC
+    assert msgspec.json.decode(base64.b64decode(kept["value_base64"]))["request_id"] == "request-4"
+    assert "MessageSizeTooLarge" in kept["reason"]
+
+
+async def test_a_topic_that_is_made_late_is_waited_for(kafka: str, tmp_path: Path) -> None:
+    settings = kafka_settings(kafka, request_timeout_s=1.0)
+    with closing(open_spool(tmp_path)) as spool:
+        append(spool, 1)
+    relay = relay_of(tmp_path, settings)
+    async with relaying(relay):
+        while not relay.status.last_error:
+            await asyncio.sleep(0.01)
+        await make_topics(settings)
+        while relay.status.sent_events < 3:
+            await asyncio.sleep(0.01)
+    assert {record.topic for record in await arrived(settings)} == set(EVENT_TOPICS)
+
+
+async def test_events_are_relayed_as_they_are_written(kafka: str, tmp_path: Path) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings)
+    relay = relay_of(tmp_path, settings)
+    async with relaying(relay):
+        with closing(open_spool(tmp_path)) as spool:
+            for number in range(5):
+                append(spool, number)
+                while relay.status.sent_events < 3 * (number + 1):
+                    await asyncio.sleep(0.005)
+    assert len([one for one in await arrived(settings) if one.topic == ANALYTICS_TOPIC]) == 5
+
+
+async def test_what_cannot_be_drained_is_counted(tmp_path: Path) -> None:
+    with closing(open_spool(tmp_path)) as spool:
+        append(spool, 1)
+        append(spool, 2)
+    settings = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    relay = relay_of(tmp_path, settings, RelaySettings(drain_s=0.2))
+    assert await relay.run(stopped()) == 6
+    assert "Kafka is not there" in relay.status.last_error
