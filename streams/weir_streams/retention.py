@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,9 @@ from weir_streams.repair import end_of
 from weir_streams.reports import Logger
 from weir_streams.segment import segment_name
 from weir_streams.settings import SpoolSettings
+
+NeededGroups = Callable[[], Collection[str] | None]
+"""The groups of the present configuration; None while there is none. Called on the keeper's thread."""
 
 
 class _Segment(NamedTuple):
@@ -32,17 +35,27 @@ class Retention:
         settings: Ages, sizes and the groups that must have passed a segment.
         clock: Its wall time is compared with the segments' modification times.
         logger: Told what was deleted.
+        needed: The groups that are waited for beside the required ones, asked anew each time. While it is not
+            known (no function, or None from it), every group that has ever joined is waited for.
     """
 
-    def __init__(self, root: Path, settings: SpoolSettings, clock: Clock, logger: Logger) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: SpoolSettings,
+        clock: Clock,
+        logger: Logger,
+        needed: NeededGroups | None = None,
+    ) -> None:
         self._root = root
         self._settings = settings
         self._clock = clock
         self._logger = logger
+        self._needed = needed
         self._deleting = threading.Lock()
 
     def apply(self, directory: Path) -> int:
-        """Delete what every known group has consumed and is too old or too much; return how many. Blocks."""
+        """Delete what is too old or too much and consumed by all that are waited for; return how many. Blocks."""
         with self._deleting:
             return self._apply(directory)
 
@@ -72,7 +85,10 @@ class Retention:
         return self._delete(directory, doomed, "retention")
 
     def _everyone(self) -> Sequence[str]:
-        return sorted({*known_groups(self._root), *self._settings.required_groups})
+        needed = None if self._needed is None else self._needed()
+        if needed is None:
+            needed = known_groups(self._root)
+        return sorted({*needed, *self._settings.required_groups})
 
     def _consumed(self, directory: Path, groups: Sequence[str]) -> list[_Segment]:
         """The oldest segments up to the first that a group still needs; none when there are no groups."""

@@ -23,7 +23,7 @@ from weir_streams.home import Owned, SpoolHome
 from weir_streams.inflight import Slot
 from weir_streams.keeper import Chore, Keeper
 from weir_streams.reports import Logger
-from weir_streams.retention import Retention
+from weir_streams.retention import NeededGroups, Retention
 from weir_streams.settings import MIB, SpoolSettings
 from weir_streams.syncing import Syncer
 
@@ -84,18 +84,19 @@ class Spool:
         clock: Clock,
         logger: Logger,
         ids: Callable[[], str] = new_id,
+        needed_groups: NeededGroups | None = None,
     ) -> Self:
         """Lock a directory below ``root/spool`` that no living process owns, or make one, and recover it.
 
-        ``root`` is the data directory. Other directories without an owner are recovered a moment later, on a
-        thread, and left. Blocks (disk, and reading what the last owner had not sealed); call it before the
-        loop serves.
+        ``root`` is the data directory, ``needed_groups`` what retention waits for beside the required groups
+        (see ``Retention``). Other directories without an owner are recovered a moment later, on a thread, and
+        left. Blocks (disk, and reading what the last owner had not sealed); call it before the loop serves.
 
         Raises:
             SpoolError, OSError: No directory can be made or used.
         """
         home = SpoolHome(root, settings, clock, logger)
-        retention = Retention(root, settings, clock, logger)
+        retention = Retention(root, settings, clock, logger, needed_groups)
         owned = home.claim()
         spool = cls(owned, home, retention, settings=settings, clock=clock, logger=logger, ids=ids)
         spool._syncer.start()

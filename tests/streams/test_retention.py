@@ -130,6 +130,41 @@ def test_for_room_only_the_required_groups_are_waited_for(
     assert len(segment_bases(spool)) == 3
 
 
+def test_a_group_is_waited_for_only_while_the_configuration_has_it(
+    tmp_path: Path, spool: Path, clock: ManualClock
+) -> None:
+    commit(spool, "required", 4)
+    commit(spool, "observer", 1)
+    clock.advance(25 * HOUR_S)
+    present = ["observer"]
+    settings = msgspec.structs.replace(SMALL, required_groups=("required",))
+    keeper = Retention(tmp_path, settings, clock, RecordingLogger(), lambda: present)
+    assert keeper.apply(spool) == 1
+    present.clear()
+    assert keeper.apply(spool) == 3
+
+
+def test_a_group_of_the_configuration_that_has_not_come_yet_holds_everything_but_room(
+    tmp_path: Path, spool: Path, clock: ManualClock
+) -> None:
+    commit(spool, "required", 4)
+    clock.advance(25 * HOUR_S)
+    settings = msgspec.structs.replace(SMALL, required_groups=("required",))
+    keeper = Retention(tmp_path, settings, clock, RecordingLogger(), lambda: ["observer"])
+    assert keeper.apply(spool) == 0
+    assert keeper.make_room(spool)
+
+
+def test_before_there_is_a_configuration_every_group_that_ever_joined_is_waited_for(
+    tmp_path: Path, spool: Path, clock: ManualClock
+) -> None:
+    commit(spool, "required", 4)
+    commit(spool, "observer", 1)
+    clock.advance(25 * HOUR_S)
+    settings = msgspec.structs.replace(SMALL, required_groups=("required",))
+    assert Retention(tmp_path, settings, clock, RecordingLogger(), lambda: None).apply(spool) == 1
+
+
 def test_the_segment_being_written_is_never_deleted(tmp_path: Path, clock: ManualClock) -> None:
     spool = open_spool(tmp_path)
     append(spool, 1)

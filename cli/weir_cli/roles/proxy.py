@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import structlog
@@ -12,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
+from weir_collectors.groups import observer_groups
 from weir_collectors.kinds import DECIDING_GROUPS
 from weir_core.settings import Settings
 from weir_host.host import PluginHost
@@ -29,14 +32,15 @@ async def run(context: RoleContext) -> None:
     settings = context.settings
     (listener,) = context.listeners
     async with AsyncExitStack() as opened:
+        feed = FileConfigFeed(context.data_dir.config, context.keyring, context.logger)
         spool = Spool.open(
             context.data_dir.root,
             settings=spool_settings(settings),
             clock=context.clock,
             logger=context.logger,
+            needed_groups=partial(_observers, feed, settings.edge_namespace),
         )
         opened.callback(spool.close)
-        feed = FileConfigFeed(context.data_dir.config, context.keyring, context.logger)
         host = PluginHost(
             runtime="gateway",
             hook_types=_HOOK_TYPES,
@@ -62,6 +66,11 @@ async def run(context: RoleContext) -> None:
         ):
             opened.callback(task.cancel)
         await worker.run(listener)
+
+
+def _observers(feed: FileConfigFeed, namespace: str) -> Collection[str] | None:
+    snapshot = feed.current(namespace)
+    return None if snapshot is None else observer_groups(snapshot)
 
 
 def spool_settings(settings: Settings) -> SpoolSettings:
