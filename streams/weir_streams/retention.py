@@ -55,7 +55,11 @@ class Retention:
         self._deleting = threading.Lock()
 
     def apply(self, directory: Path) -> int:
-        """Delete what is too old or too much and consumed by all that are waited for; return how many. Blocks."""
+        """Delete what all that are waited for have consumed and is too old or too much. Blocks.
+
+        Returns:
+            How many segments went.
+        """
         with self._deleting:
             return self._apply(directory)
 
