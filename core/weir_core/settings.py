@@ -50,6 +50,13 @@ def _split_commas(value: object) -> object:
     return value
 
 
+def _absolute_paths(paths: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    for path in paths or ():
+        if not path.startswith("/"):
+            raise ValueError(f"{path!r} is not an absolute path")
+    return paths
+
+
 _LaterText = Annotated[str | None, AfterValidator(_refuse_until_supported)]
 _LaterSecret = Annotated[SecretStr | None, AfterValidator(_refuse_until_supported)]
 _Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
@@ -161,6 +168,11 @@ class Settings(_Table):
         default=None,
         description="Packages that `python://` plugins may come from, comma-separated in the environment. "
         "Unset allows any on the embedded default.",
+    )
+    plugin_dirs: Annotated[_Names | None, AfterValidator(_absolute_paths)] = Field(
+        default=None,
+        description="Directories, absolute, that `file://` plugins may be started from, comma-separated in "
+        "the environment. Unset allows any on the embedded default.",
     )
     anonymous_log_limit: int = Field(
         default=100,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -9,10 +10,7 @@ from typing import Final
 from weir_host.errors import InvalidCommandError, UnsupportedCommandError
 
 _PYTHON: Final = re.compile(r"python://([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
-_LATER: Final = {
-    "file": "a plugin in a process of its own",
-    "grpc": "a plugin that runs elsewhere",
-}
+_FORMS: Final = "python://package.module:Class or file:///absolute/path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +21,31 @@ class PythonCommand:
     class_name: str
 
 
-def parse_command(command: str) -> PythonCommand:
-    """Read ``python://package.module:Class``.
+@dataclass(frozen=True, slots=True)
+class FileCommand:
+    """A program that runs in a process of its own; ``path`` is absolute and normal."""
+
+    path: str
+
+
+def parse_command(command: str) -> PythonCommand | FileCommand:
+    """Read ``python://package.module:Class`` or ``file:///absolute/path``; nothing is looked up.
 
     Raises:
-        UnsupportedCommandError: ``file://`` or ``grpc://``.
+        UnsupportedCommandError: ``grpc://``.
         InvalidCommandError: Anything else.
     """
-    match = _PYTHON.fullmatch(command)
-    if match is not None:
-        return PythonCommand(match[1], match[2])
-    scheme, separator, _ = command.partition("://")
-    if separator and scheme in _LATER:
-        raise UnsupportedCommandError(
-            f"{scheme}:// ({_LATER[scheme]}) is not supported yet; use python://package.module:Class"
-        )
-    if scheme == "python" and separator:
-        raise InvalidCommandError(f"{command!r} names no class; write python://package.module:Class")
-    raise InvalidCommandError(f"{command!r} is not a plugin command; write python://package.module:Class")
+    scheme, separator, rest = command.partition("://")
+    match scheme if separator else "":
+        case "python":
+            return _python(command)
+        case "file":
+            return _file(command, rest)
+        case "grpc":
+            raise UnsupportedCommandError(
+                f"grpc:// (a plugin that runs elsewhere) is not supported yet; use {_FORMS}"
+            )
+    raise InvalidCommandError(f"{command!r} is not a plugin command; write {_FORMS}")
 
 
 def module_allowed(module: str, prefixes: tuple[str, ...] | None) -> bool:
@@ -48,3 +53,22 @@ def module_allowed(module: str, prefixes: tuple[str, ...] | None) -> bool:
     if prefixes is None:
         return True
     return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _python(command: str) -> PythonCommand:
+    match = _PYTHON.fullmatch(command)
+    if match is None:
+        raise InvalidCommandError(f"{command!r} names no class; write python://package.module:Class")
+    return PythonCommand(match[1], match[2])
+
+
+def _file(command: str, path: str) -> FileCommand:
+    if not path.startswith("/"):
+        raise InvalidCommandError(f"{command!r} has no absolute path; write file:///absolute/path")
+    if not path.isprintable():
+        raise InvalidCommandError(f"{command!r} has characters that no path should have")
+    if os.path.normpath(path) != path or path.startswith("//") or path == "/":
+        raise InvalidCommandError(
+            f"{command!r} is not written plainly; write file:///absolute/path without '.', '..' or '//'"
+        )
+    return FileCommand(path)

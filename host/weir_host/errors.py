@@ -9,6 +9,8 @@
 | a handler raises                                        | PluginCallError        | as the exception says|
 | a handler is still at work when its deadline passes     | PluginTimeoutError     | yes                  |
 | a handler answers what no handler may answer            | PluginProtocolError    | no                   |
+| its process cannot take a message of that size          | PluginTooLargeError    | no                   |
+| its process goes away in the middle of a call           | PluginNotReadyError    | yes                  |
 
 What a failure means for the call (refuse it, or go on without the plugin) is not decided in this room.
 """
@@ -64,6 +66,10 @@ class HandlerQuitError(PluginError):
 
 class PluginProtocolError(PluginError):
     """A handler answered what the gateway cannot use; mend the plugin."""
+
+
+class PluginTooLargeError(PluginError):
+    """A plugin's process cannot take a message of this size: most take four mebibytes, headers included."""
 
 
 class InvalidCommandError(InvalidInputError):

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from weir_core.clock import Clock
 from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
+from weir_host.child.keeper import Keeper
+from weir_host.child.plugin import ChildPlugin
+from weir_host.commands import FileCommand, parse_command
+from weir_host.errors import InvalidCommandError, PluginStartError
 from weir_host.hosted import HostedPlugin, Sleep
 from weir_host.in_process import InProcessPlugin
-from weir_host.instance import Instance, PluginState, RunningPlugin
+from weir_host.instance import Instance, PluginState, RunningPlugin, State
 from weir_host.limits import HostLimits
 from weir_host.prices import PricesInForce
 from weir_host.services import GatewayReads, PluginLogger, SnapshotGateway
+from weir_host.wanted import InstanceKey, instance_key, wanted_instances
 from weir_sdk import Logger, Services
 from weir_sdk.context import Surroundings
 from weir_sdk.services import Runtime
 
 _DEFAULT_LIMITS: Final = HostLimits()
+_WORST_FIRST: Final[tuple[State, ...]] = ("failed", "starting", "degraded", "stopped", "ready")
 
 
 class PluginHost:
@@ -33,6 +41,7 @@ class PluginHost:
         hook_types: Only plugins with one of these hook types are hosted, and only for these.
         gateway_reads: Where plugins' reads of the configuration come from.
         plugin_modules: The modules (with all below them) that ``python://`` may load; None allows any.
+        plugin_dirs: The directories that ``file://`` may start programs from; None allows any.
         edge_id: What plugins see as ``ctx.edge_id``.
         edge_namespace: What they see as ``ctx.edge_namespace``.
         logger: Plugins' log lines go here, and what happens to plugins.
@@ -52,6 +61,7 @@ class PluginHost:
         edge_namespace: str,
         logger: Logger,
         clock: Clock,
+        plugin_dirs: Sequence[str] | None = None,
         limits: HostLimits = _DEFAULT_LIMITS,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -59,6 +69,7 @@ class PluginHost:
         self._hook_types = hook_types
         self._gateway_reads = gateway_reads
         self._plugin_modules = None if plugin_modules is None else tuple(plugin_modules)
+        self._plugin_dirs = None if plugin_dirs is None else tuple(plugin_dirs)
         self._edge_id = edge_id
         self._edge_namespace = edge_namespace
         self._logger = logger
@@ -66,8 +77,9 @@ class PluginHost:
         self._prices = PricesInForce(clock).of
         self._limits = limits
         self._sleep = sleep
-        self._wanted: dict[int, HostedPlugin] = {}
-        self._leaving: dict[int, HostedPlugin] = {}
+        self._keeper = Keeper()
+        self._wanted: dict[InstanceKey, HostedPlugin] = {}
+        self._leaving: dict[InstanceKey, HostedPlugin] = {}
         self._lives: dict[HostedPlugin, asyncio.Task[None]] = {}
 
     async def apply(self, snapshot: Snapshot, ready_within: float = 0.5) -> None:
@@ -80,12 +92,16 @@ class PluginHost:
             snapshot: What is wanted.
             ready_within: Seconds to wait for what has to start; whatever takes longer goes on starting.
         """
-        wanted = {plugin.id: plugin for plugin in snapshot.plugins.values() if self._hosts(plugin)}
-        for plugin_id in self._wanted.keys() - wanted.keys():
-            gone = self._leaving[plugin_id] = self._wanted.pop(plugin_id)
+        wanted = wanted_instances(
+            snapshot,
+            filter(self._hosts, snapshot.plugins.values()),
+            by_attachment="data_collection" not in self._hook_types,
+        )
+        for key in self._wanted.keys() - wanted.keys():
+            gone = self._leaving[key] = self._wanted.pop(key)
             gone.want(None)
-        for plugin in wanted.values():
-            self._hosted(plugin).want(plugin)
+        for key, plugin in wanted.items():
+            self._hosted(key, plugin).want(plugin)
         try:
             async with asyncio.timeout(ready_within):
                 for hosted in tuple(self._wanted.values()):
@@ -93,16 +109,26 @@ class PluginHost:
         except TimeoutError:
             return
 
-    def get(self, plugin_id: int) -> Instance | None:
+    def get(self, plugin_id: int, override: Mapping[str, Any] | None = None) -> Instance | None:
         """The plugin, whatever its state; None when this process does not host it.
 
         A plugin that has left the configuration can still be had for a while, for requests that began before.
+
+        Args:
+            plugin_id: Its id.
+            override: The ``config_override`` of the attachment that calls.
         """
-        return self._wanted.get(plugin_id) or self._leaving.get(plugin_id)
+        key = instance_key(plugin_id, override)
+        return self._wanted.get(key) or self._leaving.get(key)
 
     def states(self) -> dict[int, PluginState]:
-        """What each wanted plugin is doing, by its id."""
-        return {plugin_id: hosted.status for plugin_id, hosted in self._wanted.items()}
+        """What each wanted plugin is doing, by its id; of several instances of one, what the worst is."""
+        states: dict[int, PluginState] = {}
+        for (plugin_id, _), hosted in self._wanted.items():
+            state = hosted.status
+            known = states.get(plugin_id)
+            states[plugin_id] = state if known is None else _together(known, state)
+        return states
 
     async def close(self) -> None:
         """Let calls in flight end, shut all plugins down, and wait for that; within the limits."""
@@ -111,6 +137,7 @@ class PluginHost:
         for hosted in self._lives:
             hosted.finish()
         await asyncio.gather(*self._lives.values())
+        self._keeper.close()
 
     def _hosts(self, plugin: Plugin) -> bool:
         return (
@@ -119,8 +146,8 @@ class PluginHost:
             and not self._hook_types.isdisjoint(plugin.hook_types)
         )
 
-    def _hosted(self, plugin: Plugin) -> HostedPlugin:
-        hosted = self._wanted.get(plugin.id) or self._leaving.pop(plugin.id, None)
+    def _hosted(self, key: InstanceKey, plugin: Plugin) -> HostedPlugin:
+        hosted = self._wanted.get(key) or self._leaving.pop(key, None)
         if hosted is None or hosted.over:
             hosted = HostedPlugin(
                 plugin,
@@ -131,29 +158,52 @@ class PluginHost:
                 logger=self._logger,
             )
             life = self._lives[hosted] = asyncio.create_task(hosted.live())
-            life.add_done_callback(partial(self._forget, hosted))
-        self._wanted[plugin.id] = hosted
+            life.add_done_callback(partial(self._forget, key, hosted))
+        self._wanted[key] = hosted
         return hosted
 
-    def _forget(self, hosted: HostedPlugin, _: asyncio.Task[None]) -> None:
+    def _forget(self, key: InstanceKey, hosted: HostedPlugin, _: asyncio.Task[None]) -> None:
         del self._lives[hosted]
-        if self._leaving.get(hosted.plugin_id) is hosted:
-            del self._leaving[hosted.plugin_id]
+        if self._leaving.get(key) is hosted:
+            del self._leaving[key]
 
     def _launch(self, plugin: Plugin) -> RunningPlugin:
+        try:
+            command = parse_command(plugin.command)
+        except InvalidCommandError as error:
+            raise PluginStartError(str(error)) from error
         gateway = SnapshotGateway(plugin, self._gateway_reads, self._prices)
-        services = Services(
-            PluginLogger(self._logger, plugin.name), gateway if self._runtime == "gateway" else None
+        reads = gateway if self._runtime == "gateway" else None
+        surroundings = Surroundings(
+            runtime=self._runtime,
+            services=Services(PluginLogger(self._logger, plugin.name), reads),
+            edge_id=self._edge_id,
+            edge_namespace=self._edge_namespace,
         )
+        if isinstance(command, FileCommand):
+            return ChildPlugin(
+                plugin,
+                command,
+                hook_types=self._hook_types,
+                plugin_dirs=self._plugin_dirs,
+                surroundings=surroundings,
+                gateway=reads,
+                limits=self._limits,
+                keeper=self._keeper,
+                monotonic=self._clock.monotonic,
+            )
         return InProcessPlugin(
             plugin,
+            command,
             hook_types=self._hook_types,
             plugin_modules=self._plugin_modules,
-            surroundings=Surroundings(
-                runtime=self._runtime,
-                services=services,
-                edge_id=self._edge_id,
-                edge_namespace=self._edge_namespace,
-            ),
+            surroundings=surroundings,
             limits=self._limits,
         )
+
+
+def _together(one: PluginState, other: PluginState) -> PluginState:
+    worst = min(one, other, key=lambda state: _WORST_FIRST.index(state.state))
+    return msgspec.structs.replace(
+        worst, abandoned=one.abandoned + other.abandoned, restarts=one.restarts + other.restarts
+    )

@@ -22,10 +22,11 @@ from weir_host.instance import (
     ResponseCall,
     RunningPlugin,
     State,
+    StreamCall,
     Turn,
 )
 from weir_host.limits import HostLimits
-from weir_sdk import Analytics, BudgetUsage, Event, Logger, ProxyLog, Request, Response
+from weir_sdk import Analytics, BudgetUsage, Event, Logger, ProxyLog, Request, Response, StreamComplete
 from weir_sdk.capabilities import HANDLERS
 
 Launch = Callable[[Plugin], RunningPlugin]
@@ -58,12 +59,16 @@ class HostedPlugin:
         self._logger = logger
         self._wanted: Plugin | None = plugin
         self._changed = asyncio.Event()
+        self._lost = asyncio.Event()
         self._settled = asyncio.Event()
         self._over = False
         self._running: RunningPlugin | None = None
         self._running_as: Plugin | None = None
         self._calls: Calls = _NotServing(plugin, "starting", "")
+        self._watching: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
+        self._ready_at = 0.0
+        self._restarts = 0
         self._status = PluginState(state="starting", since_us=clock.wall_us())
 
     async def live(self) -> None:
@@ -76,7 +81,10 @@ class HostedPlugin:
                     await self._unless_changed(self._linger())
                 else:
                     await self._unless_changed(self._bring_up(plugin, retrying=failures > 0))
-                    await self._changed.wait()
+                    await self._unless_changed(self._lost.wait())
+                    failures = 0 if self._served_long() else failures + 1
+                    if failures > 1:
+                        await self._unless_changed(self._sleep(self._limits.retry_after(failures - 1)))
             except PluginStartError as error:
                 failures += 1
                 self._note_failure(error)
@@ -113,8 +121,14 @@ class HostedPlugin:
     @property
     def status(self) -> PluginState:
         """What it is doing."""
-        abandoned = self._running.abandoned if self._running is not None else 0
-        return msgspec.structs.replace(self._status, abandoned=abandoned)
+        running = self._running
+        return msgspec.structs.replace(
+            self._status,
+            state=self.state,
+            reason=self.reason,
+            abandoned=0 if running is None else running.abandoned,
+            restarts=self._restarts,
+        )
 
     @property
     def plugin_id(self) -> int:
@@ -129,12 +143,12 @@ class HostedPlugin:
     @property
     def state(self) -> State:
         """What it is doing, in one word."""
-        return self._status.state
+        return "degraded" if self._complaint else self._status.state
 
     @property
     def reason(self) -> str:
         """Why it is not ready."""
-        return self._status.reason
+        return self._complaint or self._status.reason
 
     def implements(self, hook: str, /) -> bool:
         """Whether a hook type or a handler of this name is served."""
@@ -166,6 +180,9 @@ class HostedPlugin:
     def response_body(self, call: CallInfo, response: Response, /) -> ResponseCall:
         return self._calls.response_body(call, response)
 
+    def stream_complete(self, call: CallInfo, stream: StreamComplete, /) -> StreamCall:
+        return self._calls.stream_complete(call, stream)
+
     def proxy_log(self, log: ProxyLog, /) -> CollectorCall:
         return self._calls.proxy_log(log)
 
@@ -177,6 +194,12 @@ class HostedPlugin:
 
     def batch(self, events: Sequence[Event], /) -> BatchCall:
         return self._calls.batch(events)
+
+    @property
+    def _complaint(self) -> str:
+        if self._running is None or self._status.state != "ready":
+            return ""
+        return self._running.complaint
 
     def _take_wish(self) -> Plugin | None:
         self._changed.clear()
@@ -200,9 +223,25 @@ class HostedPlugin:
             except TimeoutError as error:
                 raise PluginStartError(f"it was not ready after {self._limits.start_s:g} s") from error
             self._retire()
-            self._running, self._running_as, self._calls = fresh, plugin, fresh
+            self._running, self._running_as, self._calls = fresh, plugin, fresh.calls
+            self._lost.clear()
+            self._ready_at = self._clock.monotonic()
+            self._watching = asyncio.create_task(self._watch(fresh))
             self._logger.info("plugin ready", plugin=plugin.name)
         self._note("ready", "")
+
+    async def _watch(self, running: RunningPlugin) -> None:
+        """See at once that what serves is gone, whatever else is being done at that moment."""
+        reason = await running.wait_gone()
+        self._logger.warning("plugin lost", plugin=self._plugin.name, reason=reason)
+        self._restarts += 1
+        self._retire()
+        self._note("starting", f"{reason}; it is started anew")
+        self._lost.set()
+
+    def _served_long(self) -> bool:
+        """Whether a loss now is a first one, after which it is started anew without a pause."""
+        return self._clock.monotonic() - self._ready_at >= self._limits.stable_s
 
     async def _linger(self) -> None:
         """Requests that began when the plugin was wanted may still call it."""
@@ -214,6 +253,8 @@ class HostedPlugin:
         """Take what serves out of service; calls in flight end in their own time."""
         if self._running is None:
             return
+        if self._watching is not None and self._watching is not asyncio.current_task():
+            self._watching.cancel()
         stopping = asyncio.create_task(self._running.stop())
         self._retiring.add(stopping)
         stopping.add_done_callback(self._retiring.discard)
@@ -232,7 +273,7 @@ class HostedPlugin:
         if settled:
             self._settled.set()
 
-    async def _unless_changed(self, work: Awaitable[None]) -> None:
+    async def _unless_changed(self, work: Awaitable[object]) -> None:
         """Do this, but drop it when the wish changes."""
         working = asyncio.ensure_future(work)
         changed = asyncio.ensure_future(self._changed.wait())
@@ -264,7 +305,7 @@ class _NotServing:
 
     pre_auth = auth = post_auth = _refuse
     response_headers = response_body = _refuse
-    proxy_log = analytics = budget_usage = batch = _refuse
+    stream_complete = proxy_log = analytics = budget_usage = batch = _refuse
 
 
 def _what_starts(plugin: Plugin) -> bytes:

@@ -19,10 +19,8 @@ from typing import Any, Final
 
 from weir_core.objects import Plugin
 from weir_host.calls import CallInfo, RequestOutcome
-from weir_host.checks import RubbishError
-from weir_host.commands import parse_command
+from weir_host.commands import PythonCommand
 from weir_host.errors import (
-    InvalidCommandError,
     PluginCallError,
     PluginError,
     PluginNotReadyError,
@@ -31,15 +29,7 @@ from weir_host.errors import (
 )
 from weir_host.instance import Turn
 from weir_host.limits import HostLimits
-from weir_host.loading import described, load_plugin, require_handlers, served_hooks
-from weir_host.outcomes import (
-    auth_outcome,
-    batch_outcome,
-    collector_outcome,
-    keep_metadata,
-    request_outcome,
-    response_outcome,
-)
+from weir_host.loading import handlers_of, load_plugin, require_handlers, served_hooks
 from weir_host.running import HandlerRunner, Invocation
 from weir_sdk import (
     Analytics,
@@ -51,8 +41,20 @@ from weir_sdk import (
     ProxyLog,
     Request,
     Response,
+    StreamComplete,
 )
-from weir_sdk.context import Surroundings
+from weir_sdk.context import Surroundings, call_of
+from weir_sdk.errors import RubbishError
+from weir_sdk.outcomes import (
+    auth_outcome,
+    batch_outcome,
+    collector_outcome,
+    keep_metadata,
+    request_outcome,
+    response_outcome,
+    stream_outcome,
+)
+from weir_sdk.wire.failures import described
 
 _COLLECTOR_OF: Final[dict[type[Event], str]] = {
     ProxyLog: "handle_proxy_log",
@@ -67,6 +69,7 @@ class InProcessPlugin:
     def __init__(
         self,
         plugin: Plugin,
+        command: PythonCommand,
         *,
         hook_types: frozenset[str],
         plugin_modules: tuple[str, ...] | None,
@@ -74,6 +77,7 @@ class InProcessPlugin:
         limits: HostLimits,
     ) -> None:
         self._plugin = plugin
+        self._command = command
         self._hook_types = sorted(hook_types.intersection(plugin.hook_types))
         self._plugin_modules = plugin_modules
         self._surroundings = surroundings
@@ -88,10 +92,10 @@ class InProcessPlugin:
         """Import, construct and initialise the plugin."""
         runner = self._runner
         try:
-            command = parse_command(self._plugin.command)
-            loaded = await runner.in_thread(load_plugin, command, self._plugin_modules)
+            loaded = await runner.in_thread(load_plugin, self._command, self._plugin_modules)
             assert isinstance(loaded, BasePlugin)
-            handlers = require_handlers(loaded, self._hook_types)
+            required = require_handlers(type(loaded).__name__, handlers_of(loaded), self._hook_types)
+            handlers = {name: getattr(loaded, name) for name in required}
             self._handlers = {name: runner.invocation(handler) for name, handler in handlers.items()}
             self._turns = {name: runner.turn(handler) for name, handler in handlers.items()}
             self._serves = served_hooks(handlers)
@@ -99,8 +103,6 @@ class InProcessPlugin:
             await runner.invocation(loaded.initialize)(self._context(), copy.deepcopy(self._plugin.config))
         except BaseException as error:
             runner.close()
-            if isinstance(error, InvalidCommandError):
-                raise PluginStartError(str(error)) from error
             if isinstance(error, PluginError | asyncio.CancelledError | KeyboardInterrupt):
                 raise
             raise PluginStartError(f"initialize failed: {described(error)}") from error
@@ -118,6 +120,21 @@ class InProcessPlugin:
             self._surroundings.services.logger.warning("plugin failed in shutdown", error=described(error))
         finally:
             self._runner.close()
+
+    async def wait_gone(self) -> str:
+        """Never: it is gone when this process is."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
+    @property
+    def calls(self) -> InProcessPlugin:
+        """What it serves, once it has started."""
+        return self
+
+    @property
+    def complaint(self) -> str:
+        """Nothing is ever wrong with it that its calls would not say."""
+        return ""
 
     @property
     def abandoned(self) -> int:
@@ -159,6 +176,18 @@ class InProcessPlugin:
     async def response_body(self, call: CallInfo, response: Response) -> Response | None:
         """Run ``on_before_write``, if the plugin has it."""
         return await self._response_hook("on_before_write", call, response, with_body=True)
+
+    async def stream_complete(self, call: CallInfo, stream: StreamComplete) -> None:
+        """Run ``on_stream_complete``, if the plugin has it."""
+        name = "on_stream_complete"
+        handler = self._handlers.get(name)
+        if handler is None:
+            return
+        context = Context(call, self._surroundings)
+        try:
+            stream_outcome(await handler(context, stream.copy()))
+        except (Exception, SystemExit) as error:
+            raise self._failure(name, error) from error
 
     def proxy_log(self, log: ProxyLog) -> Coroutine[Any, Any, DataCollectionResponse]:
         """Run ``handle_proxy_log``."""
@@ -214,7 +243,7 @@ class InProcessPlugin:
             return (await self.batch([event]))[0]
         handler = self._handler(name)
         try:
-            return collector_outcome(await handler(Context(_call_of(event), self._surroundings), event))
+            return collector_outcome(await handler(Context(call_of(event), self._surroundings), event))
         except (Exception, SystemExit) as error:
             raise self._failure(name, error) from error
 
@@ -242,19 +271,3 @@ class InProcessPlugin:
 
     def _context(self) -> Context:
         return Context(CallInfo(), self._surroundings)
-
-
-def _call_of(event: Event) -> CallInfo:
-    """The facts of the call that an event tells of, for its collector's context."""
-    metadata = {"event_id": event.event_id}
-    if isinstance(event, ProxyLog):
-        metadata |= {name: value for name, value in event.metadata.items() if isinstance(value, str)}
-    return CallInfo(
-        request_id=event.request_id,
-        llm_id=event.llm_id,
-        llm_slug=event.llm_slug or "",
-        vendor=event.vendor or "",
-        app_id=event.app_id,
-        user_id=event.user_id,
-        metadata=metadata,
-    )

@@ -17,6 +17,7 @@ from weir_sdk import (
     ProxyLog,
     Request,
     Response,
+    StreamComplete,
 )
 
 State = Literal["starting", "ready", "degraded", "failed", "stopped"]
@@ -24,6 +25,7 @@ State = Literal["starting", "ready", "degraded", "failed", "stopped"]
 RequestCall: TypeAlias = Coroutine[Any, Any, RequestOutcome]
 ResponseCall: TypeAlias = Coroutine[Any, Any, Response | None]
 CollectorCall: TypeAlias = Coroutine[Any, Any, DataCollectionResponse]
+StreamCall: TypeAlias = Coroutine[Any, Any, None]
 BatchCall: TypeAlias = Coroutine[Any, Any, list[DataCollectionResponse]]
 Turn: TypeAlias = AbstractAsyncContextManager[None]
 
@@ -32,16 +34,19 @@ class PluginState(msgspec.Struct, frozen=True, kw_only=True):
     """What a plugin is doing.
 
     Attributes:
-        state: ``degraded`` means that a change could not start and the instance before it goes on.
+        state: ``degraded`` means that it serves, and that something is wrong: a change could not start and
+            the instance before it goes on, or its process does not answer when it is asked how it is.
         reason: Why, where the state is not ``ready``.
         since_us: Wall clock, microseconds, of the change to this state.
         abandoned: Handlers that nobody waits for any more (deadline passed, caller gone) and that still run.
+        restarts: How often it was lost while it served, and started anew.
     """
 
     state: State
     reason: str = ""
     since_us: int = 0
     abandoned: int = 0
+    restarts: int = 0
 
 
 class Calls(Protocol):
@@ -51,7 +56,8 @@ class Calls(Protocol):
     once, even when the handler refuses to end; so a deadline (``call_with_deadline``) always holds.
 
     Raises, all of them:
-        PluginNotReadyError, PluginCallError, PluginProtocolError: See ``weir_host.errors``.
+        PluginNotReadyError, PluginCallError, PluginProtocolError, PluginTooLargeError: See
+            ``weir_host.errors``.
     """
 
     def pre_auth(self, call: CallInfo, request: Request, /) -> RequestCall: ...
@@ -64,6 +70,10 @@ class Calls(Protocol):
 
     def response_body(self, call: CallInfo, response: Response, /) -> ResponseCall:
         """The changed answer; None means unchanged. A chunk with an empty body is to be swallowed."""
+        ...
+
+    def stream_complete(self, call: CallInfo, stream: StreamComplete, /) -> StreamCall:
+        """A stream is over; nothing can be changed any more, the call's metadata neither."""
         ...
 
     def proxy_log(self, log: ProxyLog, /) -> CollectorCall: ...
@@ -110,8 +120,8 @@ class Instance(Calls, Protocol):
     def reason(self) -> str: ...
 
 
-class RunningPlugin(Calls, Protocol):
-    """One start of a plugin: in this process now, in a process of its own later."""
+class RunningPlugin(Protocol):
+    """One start of a plugin, in this process or in one of its own."""
 
     async def start(self) -> None:
         """Bring it up; returns when it can serve. Cancelled when it takes too long.
@@ -123,6 +133,20 @@ class RunningPlugin(Calls, Protocol):
 
     async def stop(self) -> None:
         """Wait for calls in flight, within limits, then shut it down. Never raises what the plugin raises."""
+        ...
+
+    async def wait_gone(self) -> str:
+        """Wait until what was started cannot serve any more, without having been stopped; return why."""
+        ...
+
+    @property
+    def calls(self) -> Calls:
+        """What it serves, once it has started. They fail at once when it is gone."""
+        ...
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with it although it serves; empty when nothing is."""
         ...
 
     @property

@@ -19,6 +19,11 @@ class HostLimits:
             before calls have to wait.
         first_retry_s: Pause after the first failed start; it doubles with each failure.
         longest_retry_s: Where the doubling ends.
+        stable_s: A plugin that served this long before it was lost is started anew at once.
+        ping_every_s: How often a plugin's process is asked whether it is well.
+        ping_timeout_s: How long it may take to say so.
+        silent_pings: Unanswered in a row, after which the process is killed.
+        exit_s: How long a process may take to end once it has been asked to.
     """
 
     start_s: float = 30.0
@@ -29,6 +34,11 @@ class HostLimits:
     threads_per_plugin: int = 8
     first_retry_s: float = 1.0
     longest_retry_s: float = 60.0
+    stable_s: float = 60.0
+    ping_every_s: float = 5.0
+    ping_timeout_s: float = 5.0
+    silent_pings: int = 2
+    exit_s: float = 2.0
 
     def retry_after(self, failures: int) -> float:
         """The pause after this many failed starts in a row."""

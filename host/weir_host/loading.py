@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from weir_host.commands import PythonCommand, module_allowed
 from weir_host.errors import PluginStartError
 from weir_sdk import BasePlugin
 from weir_sdk.capabilities import HANDLERS
+from weir_sdk.wire.failures import described
 
 Handlers = Mapping[str, Callable[..., Any]]
 
@@ -48,32 +49,32 @@ def handlers_of(plugin: BasePlugin, hook_types: Iterable[str] = HANDLERS) -> Han
     return {name: handler for name, handler in found.items() if callable(handler)}
 
 
-def served_hooks(handlers: Handlers) -> frozenset[str]:
+def served_hooks(handlers: Collection[str]) -> frozenset[str]:
     """The names that ``Instance.implements`` knows: of the handlers, and of the hook types they serve."""
     types = {kind for kind, names in HANDLERS.items() if any(name in handlers for name in names)}
     return frozenset(types | set(handlers))
 
 
-def require_handlers(plugin: BasePlugin, hook_types: Iterable[str]) -> Handlers:
+def require_handlers(class_name: str, has: Iterable[str], hook_types: Iterable[str]) -> frozenset[str]:
     """The handlers for hook types that an admin has declared.
+
+    Args:
+        class_name: Of the plugin, for messages.
+        has: The names of its handlers.
+        hook_types: What is declared.
 
     Raises:
         PluginStartError: A declared hook type has no handler; a guard that does nothing must not look as
             if it guarded.
     """
-    wanted = tuple(hook_types)
-    handlers = handlers_of(plugin, wanted)
-    served = served_hooks(handlers)
-    for hook_type in wanted:
-        if hook_type not in served:
+    present, required = frozenset(has), set[str]()
+    for hook_type in hook_types:
+        names = HANDLERS.get(hook_type, ())
+        found = present.intersection(names)
+        if not found:
             raise PluginStartError(
-                f"hook type {hook_type} is declared, but {type(plugin).__name__} has no "
-                f"{' or '.join(HANDLERS.get(hook_type, ('handler for it',)))}"
+                f"hook type {hook_type} is declared, but {class_name} has no "
+                f"{' or '.join(names or ('handler for it',))}"
             )
-    return handlers
-
-
-def described(error: BaseException) -> str:
-    """An exception in one line."""
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        required |= found
+    return frozenset(required)

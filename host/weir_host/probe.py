@@ -30,23 +30,29 @@ _COMPLAINTS_SHOWN: Final = 4096
 class _Request(msgspec.Struct):
     plugin: Plugin
     plugin_modules: tuple[str, ...] | None
+    plugin_dirs: tuple[str, ...] | None
     sys_path: list[str]
 
 
-async def probe(plugin: Plugin, plugin_modules: Sequence[str] | None, timeout_s: float = 30.0) -> ProbeResult:
+async def probe(
+    plugin: Plugin,
+    plugin_modules: Sequence[str] | None,
+    plugin_dirs: Sequence[str] | None = None,
+    timeout_s: float = 30.0,
+) -> ProbeResult:
     """Import, construct, check the configuration, initialise and shut down; the plugin cannot make it raise.
 
     Args:
         plugin: As it is going to be stored.
         plugin_modules: As for ``PluginHost``.
+        plugin_dirs: Likewise.
         timeout_s: For all of it together; then the process is killed, with whatever it started.
     """
     try:
         parse_command(plugin.command)
     except InvalidCommandError as error:
         return ProbeResult(ok=False, reason=str(error))
-    modules = None if plugin_modules is None else tuple(plugin_modules)
-    request = msgspec.json.encode(_Request(plugin, modules, sys.path))
+    request = msgspec.json.encode(_Request(plugin, _tuple(plugin_modules), _tuple(plugin_dirs), sys.path))
     # Files and not pipes: a process that the plugin left behind could keep a pipe open for ever.
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaints:
         child = await asyncio.create_subprocess_exec(
@@ -71,6 +77,10 @@ async def probe(plugin: Plugin, plugin_modules: Sequence[str] | None, timeout_s:
             return msgspec.json.decode(answer.read(), type=ProbeResult)
         except msgspec.MsgspecError:
             return ProbeResult(ok=False, reason=f"its process {_ending(status)}{_last_line(complaints)}")
+
+
+def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
@@ -98,7 +108,7 @@ async def _serve_one_request() -> None:
     os.dup2(2, 1)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=_Request)
     sys.path[:] = request.sys_path
-    result = await try_out(request.plugin, request.plugin_modules)
+    result = await try_out(request.plugin, request.plugin_modules, request.plugin_dirs)
     with os.fdopen(results, "wb") as stdout:
         stdout.write(msgspec.json.encode(result))
     # Threads and tasks that the plugin left behind must not keep the process.

@@ -11,8 +11,8 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from weir_host.errors import PluginStartError
-from weir_host.loading import described
 from weir_sdk import BasePlugin
+from weir_sdk.wire.failures import described
 
 SchemaErrors = list[tuple[str, str]]
 """Dotted path into the configuration (empty for all of it), and what is wrong there."""
@@ -22,7 +22,7 @@ def config_schema_of(plugin: BasePlugin) -> dict[str, Any] | None:
     """What ``get_config_schema`` returns, as an object; None when the plugin has none.
 
     Raises:
-        PluginStartError: It fails, or is not a JSON Schema of draft-07 or 2020-12.
+        PluginStartError: It fails, or returns no JSON Schema (``read_schema``).
     """
     provide = getattr(plugin, "get_config_schema", None)
     if provide is None:
@@ -31,6 +31,18 @@ def config_schema_of(plugin: BasePlugin) -> dict[str, Any] | None:
         given = provide()
     except (Exception, SystemExit) as error:
         raise PluginStartError(f"get_config_schema failed: {described(error)}") from error
+    return read_schema(given)
+
+
+def read_schema(given: object) -> dict[str, Any]:
+    """What a plugin said of its configuration, as an object.
+
+    Args:
+        given: An object, or JSON text.
+
+    Raises:
+        PluginStartError: It is not a JSON Schema of draft-07 or 2020-12.
+    """
     try:
         text = given if isinstance(given, str | bytes) else msgspec.json.encode(given)
         schema = msgspec.json.decode(text, type=dict[str, Any])

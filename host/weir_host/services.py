@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from weir_core.objects import App, Llm, Plugin
+from weir_core.objects import App, Llm, ModelPrice, Plugin
 from weir_core.snapshot import Snapshot
 from weir_sdk import AppInfo, LlmInfo, Logger, MissingScopeError, ModelPriceInfo, NotFoundError
 
@@ -22,6 +22,9 @@ Prices: TypeAlias = "Callable[[Snapshot], Awaitable[PriceTable]]"
 """Returns the price table of a snapshot."""
 
 _Item = TypeVar("_Item")
+
+_LOGS_OWN: Final = frozenset({"self", "event", "exc_info", "stack_info"})
+"""Names that structlog takes for its own."""
 
 
 class SnapshotGateway:
@@ -65,6 +68,11 @@ class SnapshotGateway:
             currency=table.currency,
         )
 
+    def list_own_prices(self, vendor: str = "") -> list[ModelPriceInfo]:
+        """The admin's own prices, of one vendor or of all."""
+        rows = self._read("pricing.read").model_prices
+        return [_own_price(row) for row in rows if vendor in ("", row.vendor)]
+
     def _read(self, scope: str) -> Snapshot:
         if scope not in self._plugin.service_scopes:
             raise MissingScopeError(
@@ -97,10 +105,8 @@ class PluginLogger:
         self._logger.error(message, **self._marked(values))
 
     def _marked(self, values: dict[str, Any]) -> dict[str, Any]:
-        # structlog calls its message "event": a value of that name would make the line fail.
-        if "event" in values:
-            values["event_"] = values.pop("event")
-        return {**values, "plugin": self._plugin}
+        kept = {f"{name}_" if name in _LOGS_OWN else name: value for name, value in values.items()}
+        return {**kept, "plugin": self._plugin}
 
 
 def _found(items: Mapping[int, _Item], item_id: int, kind: str) -> _Item:
@@ -137,6 +143,19 @@ def _llm_info(llm: Llm) -> LlmInfo:
         is_active=llm.is_active,
         namespace=llm.namespace,
         metadata=_copied(llm.metadata),
+    )
+
+
+def _own_price(row: ModelPrice) -> ModelPriceInfo:
+    return ModelPriceInfo(
+        vendor=row.vendor,
+        model=row.model,
+        input=row.input,
+        output=row.output,
+        cache_read=row.cache_read,
+        cache_write=row.cache_write,
+        reasoning=row.reasoning,
+        currency=row.currency,
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.calls import CallInfo
+from weir_host.commands import PythonCommand, parse_command
 from weir_host.host import PluginHost
 from weir_host.in_process import InProcessPlugin
 from weir_host.limits import HostLimits
@@ -121,8 +122,11 @@ async def start(command_of: CommandOf, logger: RecordingLogger) -> AsyncIterator
             config=config or {},
             hook_types=hook_types,  # type: ignore[arg-type]
         )
+        command = parse_command(plugin.command)
+        assert isinstance(command, PythonCommand)
         running = InProcessPlugin(
             plugin,
+            command,
             hook_types=frozenset(HANDLERS),
             plugin_modules=None,
             surroundings=Surroundings(runtime="gateway", services=Services(logger, FakeGateway())),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from weir_host.commands import PythonCommand, module_allowed, parse_command
+from weir_host.commands import FileCommand, PythonCommand, module_allowed, parse_command
 from weir_host.errors import InvalidCommandError, UnsupportedCommandError
 
 
@@ -11,10 +11,14 @@ def test_a_python_command_names_a_module_and_a_class() -> None:
     assert parse_command("python://acme:Meter") == PythonCommand("acme", "Meter")
 
 
-@pytest.mark.parametrize("command", ["file:///opt/plugins/firewall", "grpc://10.0.0.5:7000"])
-def test_other_kinds_are_recognised_and_not_supported_yet(command: str) -> None:
+def test_a_file_command_names_a_program() -> None:
+    assert parse_command("file:///opt/plugins/firewall") == FileCommand("/opt/plugins/firewall")
+    assert parse_command("file:///opt/my plugins/fire wall.py") == FileCommand("/opt/my plugins/fire wall.py")
+
+
+def test_a_plugin_that_runs_elsewhere_is_recognised_and_not_supported_yet() -> None:
     with pytest.raises(UnsupportedCommandError, match="not supported yet") as refusal:
-        parse_command(command)
+        parse_command("grpc://10.0.0.5:7000")
     assert refusal.value.code == "not_supported_yet"
     assert refusal.value.field == "command"
 
@@ -39,6 +43,28 @@ def test_other_kinds_are_recognised_and_not_supported_yet(command: str) -> None:
 )
 def test_anything_else_is_invalid_and_says_what_to_write(command: str) -> None:
     with pytest.raises(InvalidCommandError, match=r"python://package\.module:Class") as refusal:
+        parse_command(command)
+    assert not isinstance(refusal.value, UnsupportedCommandError)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "file://",
+        "file:///",
+        "file://opt/plugin",
+        "file://./plugin",
+        "file:///opt/../etc/plugin",
+        "file:///opt//plugin",
+        "file:////opt/plugin",
+        "file:///opt/plugin/",
+        "file:///opt/./plugin",
+        "file:///opt/plug\nin",
+        "file:///opt/plug\0in",
+    ],
+)
+def test_a_file_command_is_a_plain_absolute_path(command: str) -> None:
+    with pytest.raises(InvalidCommandError, match=r"file:///absolute/path|characters") as refusal:
         parse_command(command)
     assert not isinstance(refusal.value, UnsupportedCommandError)
 

@@ -124,7 +124,8 @@ class TestStarting:
         [
             ({"config": {"fail": True}}, "initialize failed: ValueError: bad config"),
             ({"command": "python://module_that_is_not_there:P"}, "No module named"),
-            ({"command": "file:///opt/plugin"}, "not supported yet"),
+            ({"command": "grpc://10.0.0.5:7000"}, "not supported yet"),
+            ({"command": "file:///opt/plugin-that-is-not-there"}, "cannot be opened: No such file"),
             ({"command": "rubbish"}, "not a plugin command"),
             ({"hook_types": ("post_auth", "auth")}, "hook type auth is declared"),
         ],

@@ -88,8 +88,8 @@ def test_hooks_are_known_by_type_and_by_handler() -> None:
 
 def test_a_declared_hook_type_without_a_handler_does_not_start() -> None:
     with pytest.raises(PluginStartError, match="hook type auth is declared, but Both has no handle_auth"):
-        require_handlers(Both(), ["post_auth", "auth"])
+        require_handlers("Both", handlers_of(Both()), ["post_auth", "auth"])
 
 
 def test_one_handler_is_enough_for_a_hook_type_with_several() -> None:
-    assert set(require_handlers(Both(), ["on_response"])) == {"on_before_write"}
+    assert require_handlers("Both", handlers_of(Both()), ["on_response"]) == {"on_before_write"}

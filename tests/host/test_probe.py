@@ -83,7 +83,8 @@ async def test_a_config_is_checked_before_the_plugin_sees_it(make_plugin: MakePl
         ({"statement": "os.kill(os.getpid(), signal.SIGSEGV)"}, "its process was killed by SIGSEGV"),
         ({"class_name": "Missing"}, "has no class Missing"),
         ({"command": "python://module_that_is_not_there:P"}, "No module named"),
-        ({"command": "file:///opt/plugin"}, "not supported yet"),
+        ({"command": "grpc://10.0.0.5:7000"}, "not supported yet"),
+        ({"command": "file:///opt/plugin-that-is-not-there"}, "cannot be opened: No such file"),
     ],
 )
 async def test_a_plugin_that_cannot_start_says_why(

@@ -34,6 +34,7 @@ async def run(context: RoleContext) -> None:
             hook_types=frozenset(("data_collection",)),
             gateway_reads=feed.current,
             plugin_modules=settings.plugin_modules,
+            plugin_dirs=settings.plugin_dirs,
             edge_id=settings.edge_id,
             edge_namespace=settings.edge_namespace,
             logger=structlog.get_logger("weir.plugins"),

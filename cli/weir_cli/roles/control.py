@@ -31,7 +31,11 @@ async def run(context: RoleContext) -> None:
         service = ControlService(
             Store(engine, context.keyring, context.clock),
             FileConfigFeed(context.data_dir.config, context.keyring, context.logger),
-            partial(probe, plugin_modules=context.settings.plugin_modules),
+            partial(
+                probe,
+                plugin_modules=context.settings.plugin_modules,
+                plugin_dirs=context.settings.plugin_dirs,
+            ),
             version("weir-gateway"),
         )
         await service.start()

@@ -46,6 +46,7 @@ async def run(context: RoleContext) -> None:
             hook_types=_HOOK_TYPES,
             gateway_reads=lambda: worker.snapshot,
             plugin_modules=settings.plugin_modules,
+            plugin_dirs=settings.plugin_dirs,
             edge_id=settings.edge_id,
             edge_namespace=settings.edge_namespace,
             logger=structlog.get_logger("weir.plugins"),

@@ -5,16 +5,6 @@ from typing import Any
 
 import pytest
 
-from weir_host.calls import CallInfo
-from weir_host.checks import RubbishError
-from weir_host.outcomes import (
-    auth_outcome,
-    batch_outcome,
-    collector_outcome,
-    keep_metadata,
-    request_outcome,
-    response_outcome,
-)
 from weir_sdk import (
     Context,
     Credential,
@@ -25,8 +15,22 @@ from weir_sdk import (
     ResponseWriteResponse,
     Services,
 )
-from weir_sdk.context import Surroundings
+from weir_sdk.context import CallInfo, Surroundings
+from weir_sdk.errors import RubbishError
+from weir_sdk.outcomes import (
+    auth_outcome,
+    batch_outcome,
+    collector_outcome,
+    keep_metadata,
+    request_outcome,
+    response_outcome,
+)
 from weir_sdk.testing import FakeGateway, RecordingLogger
+
+
+@pytest.fixture
+def call() -> CallInfo:
+    return CallInfo(request_id="r-1", metadata={"kept": "yes"})
 
 
 def given_request() -> Request:

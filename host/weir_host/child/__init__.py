@@ -1,0 +1,1 @@
+"""``file://`` plugins: processes of their own that speak the go-plugin wire."""

@@ -1,0 +1,71 @@
+"""Programs for ``file://``: a plain one in the manner of a Go plugin, and what else one may meet."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+WIRE_PLUGIN = '''
+"""What a Go plugin does, in few words: it knows nothing of our SDK, and serves no more than it must."""
+import os, signal, subprocess, sys, tempfile, threading, time
+from concurrent import futures
+import grpc
+from weir_proto import go_plugin_pb2, go_plugin_pb2_grpc, plugin_pb2 as pb, plugin_pb2_grpc
+
+if os.environ.get("AI_STUDIO_PLUGIN") != "v1":
+    sys.exit("this is a plugin; a gateway starts it")
+
+STOPPED = threading.Event()
+
+
+class Plugin(plugin_pb2_grpc.PluginServiceServicer):
+    def Initialize(self, request, context):
+        self.config = dict(request.config)
+        if "initialize" in self.config:
+            exec(self.config["initialize"])
+        return pb.InitResponse(success="refuse" not in self.config, error_message=self.config.get("refuse", ""))
+
+    def Ping(self, request, context):
+        return pb.PingResponse(timestamp=request.timestamp, healthy=self.config.get("healthy") != "false")
+
+    def Shutdown(self, request, context):
+        if "shutdown" in self.config:
+            exec(self.config["shutdown"])
+        return pb.ShutdownResponse(success=True)
+
+    def ProcessPostAuth(self, request, context):
+        """Does what the body says, and tells what came of it in a header."""
+        scope = {"request": request, "context": context, "answer": str(os.getpid()), "config": self.config}
+        exec(request.request.body, globals(), scope)
+        return pb.PluginResponse(modified=True, headers={"X-Answer": scope["answer"]})
+
+    def HandleProxyLog(self, request, context):
+        return pb.DataCollectionResponse(success=True, handled=True)
+
+
+class Controller(go_plugin_pb2_grpc.GRPCControllerServicer):
+    def Shutdown(self, request, context):
+        STOPPED.set()
+        return go_plugin_pb2.Empty()
+
+
+server = grpc.server(futures.ThreadPoolExecutor(8))
+plugin_pb2_grpc.add_PluginServiceServicer_to_server(Plugin(), server)
+go_plugin_pb2_grpc.add_GRPCControllerServicer_to_server(Controller(), server)
+path = tempfile.mktemp(prefix="plugin", dir=os.environ["PLUGIN_UNIX_SOCKET_DIR"])
+server.add_insecure_port("unix:" + path)
+server.start()
+print("1|1|unix|" + path + "|grpc|", flush=True)
+STOPPED.wait()
+server.stop(None)
+'''
+
+
+def write_program(directory: Path, source: str, name: str = "plugin.py") -> str:
+    """Write a Python program and return its command; without ``.py`` it gets a first line and may be executed."""
+    path = directory / name
+    if path.suffix != ".py":
+        source = f"#!{sys.executable}\n{source}"
+    path.write_text(source)
+    path.chmod(0o755 if path.suffix != ".py" else 0o644)
+    return f"file://{path}"
