@@ -46,7 +46,7 @@ _OF_TIME: Final = (GroupBy.HOUR, GroupBy.DAY)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group. ``keys`` are as the rollups have them: 0 and the empty text are none, days count from 1970."""
+    """One group. ``keys`` are as the rollups have them: 0 and the empty text are none; days since 1970."""
 
     keys: Mapping[GroupBy, Any]
     currency: str
@@ -56,7 +56,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class SummaryPage:
-    """Some groups of ``total``. Everything that was logged up to ``as_of_us`` is in; None before the first."""
+    """Some groups of ``total``. All that was logged up to ``as_of_us`` is in; None before the first."""
 
     groups: tuple[Group, ...]
     total: int
