@@ -55,15 +55,6 @@ class PluginTimeoutError(PluginError):
     retryable = True
 
 
-class HandlerQuitError(PluginError):
-    """A handler tried to end more than itself: it exited the process, or was cancelled from within.
-
-    Callers see it as the cause of a ``PluginCallError``.
-    """
-
-    retryable = True
-
-
 class PluginProtocolError(PluginError):
     """A handler answered what the gateway cannot use; mend the plugin."""
 

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import nullcontext
 from typing import Any, TypeAlias
 
-from weir_host.errors import HandlerQuitError
-from weir_host.inflight import InFlight
 from weir_host.instance import Turn
 from weir_host.limits import HostLimits
 from weir_host.tasks import HandlerTasks
-from weir_host.threads import HandlerThreads
+from weir_sdk.errors import HandlerQuitError
+from weir_sdk.inflight import InFlight
 from weir_sdk.plugin import is_inline
+from weir_sdk.threads import HandlerThreads
 
 Invocation: TypeAlias = Callable[..., Coroutine[Any, Any, object]]
 """Calls a handler with its arguments. Cancelling it ends it at once, whatever the handler does."""

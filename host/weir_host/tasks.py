@@ -8,9 +8,9 @@ from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
 
-from weir_host.errors import HandlerQuitError
-from weir_host.inflight import InFlight
 from weir_host.invoke import Started
+from weir_sdk.errors import HandlerQuitError
+from weir_sdk.inflight import InFlight
 
 
 class HandlerTasks:

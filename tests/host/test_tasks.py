@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from weir_host.errors import HandlerQuitError
-from weir_host.inflight import InFlight
 from weir_host.tasks import HandlerTasks
+from weir_sdk.errors import HandlerQuitError
+from weir_sdk.inflight import InFlight
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 

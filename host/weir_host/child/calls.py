@@ -28,7 +28,6 @@ from weir_host.errors import (
     PluginProtocolError,
     PluginTooLargeError,
 )
-from weir_host.inflight import InFlight
 from weir_host.instance import Turn
 from weir_sdk import (
     Analytics,
@@ -41,6 +40,7 @@ from weir_sdk import (
     StreamComplete,
 )
 from weir_sdk.errors import RubbishError
+from weir_sdk.inflight import InFlight
 from weir_sdk.wire.collected import batch_collected_from_wire, batch_to_wire, collected_from_wire
 from weir_sdk.wire.context import ChangesMetadata, Peer, keep_wire_metadata
 from weir_sdk.wire.events import (

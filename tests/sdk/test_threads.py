@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from weir_host.errors import HandlerQuitError
-from weir_host.inflight import InFlight
-from weir_host.threads import HandlerThreads
+from weir_sdk.errors import HandlerQuitError
+from weir_sdk.inflight import InFlight
+from weir_sdk.threads import HandlerThreads
 
 Make = Callable[[int], HandlerThreads]
 
