@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,11 +47,16 @@ class RecordPage:
     next_cursor: str | None
 
 
+def _all(_table: Table) -> Iterable[ColumnElement[bool]]:
+    return ()
+
+
 async def read_page(
     engine: AsyncEngine,
     kind: EventKind,
     wanted: RecordFilter,
     *,
+    only: Callable[[Table], Iterable[ColumnElement[bool]]] = _all,
     cursor: str | None = None,
     limit: int = MAX_PAGE,
 ) -> RecordPage:
@@ -58,6 +64,9 @@ async def read_page(
 
     A cursor names the last record read, not a distance from the top, so records that arrive meanwhile
     neither repeat nor hide others.
+
+    Args:
+        only: What must hold besides ``wanted`` of the rows of a table: which of them the reader may know of.
 
     Raises:
         InvalidPageError: The limit is not 1 to 100, the cursor is not one that a page gave, or a number is
@@ -67,7 +76,7 @@ async def read_page(
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidPageError(f"limit is {limit}; give 1 to {MAX_PAGE}", field="limit")
     table = RECORDS[kind]
-    conditions = _conditions(table, wanted)
+    conditions = [*_conditions(table, wanted), *only(table)]
     if cursor is not None:
         last_read = tuple_(*_decode_cursor(cursor))
         conditions.append(tuple_(table.c.timestamp_us, table.c.id) < last_read)
