@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +11,7 @@ from weir_cli.bootstrap import database_url, encryption_keys
 from weir_cli.data_dir import DataDir
 from weir_cli.errors import NoDatabaseError
 from weir_collectors.database import create_engine
+from weir_control.principal import Actor
 from weir_control.store.store import Store
 from weir_control.store.tokens import ADMIN, add_token, ensure_admin_token, find_principal
 from weir_core.clock import SystemClock
@@ -16,6 +19,19 @@ from weir_core.secrets import KeyRing
 from weir_core.settings import Settings
 
 _DEMO_TOKEN_NAME = "demo"  # noqa: S105 - a name, not a secret
+
+
+def command_line() -> Actor:
+    """Whoever runs this command, as the audit log names them."""
+    return Actor(kind="command_line", name=_user())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return f"uid {os.getuid()}"
 
 
 @asynccontextmanager
@@ -65,6 +81,6 @@ async def demo_admin(store: Store, settings: Settings, kept: str | None) -> str:
         principal = await find_principal(store, kept)
         if principal is not None and principal.role == ADMIN:
             return kept
-    async with store.changing() as change:
+    async with store.changing(command_line()) as change:
         _, secret = await add_token(change, _DEMO_TOKEN_NAME, ADMIN)
     return secret.reveal()

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import RowMapping
 
-from weir_cli.admin import existing_store
+from weir_cli.admin import command_line, existing_store
 from weir_cli.configuration import load_settings
 from weir_cli.options import Config, DataDirFlag
-from weir_control.store.rows import TOKEN, fetch_page
+from weir_control.store.kinds import TOKEN
+from weir_control.store.rows import fetch_page
 from weir_control.store.tokens import add_token, remove_token
 from weir_core.clock import rfc3339
 from weir_core.secrets import Secret
@@ -79,7 +80,7 @@ def revoke(
 
 
 async def _create(settings: Settings, name: str, role: Role, namespaces: list[str]) -> Secret:
-    async with existing_store(settings) as store, store.changing() as change:
+    async with existing_store(settings) as store, store.changing(command_line()) as change:
         _, secret = await add_token(change, name, role.value, namespaces)
     return secret
 
@@ -95,5 +96,5 @@ async def _all(settings: Settings) -> list[RowMapping]:
 
 
 async def _revoke(settings: Settings, token_id: int) -> None:
-    async with existing_store(settings) as store, store.changing() as change:
+    async with existing_store(settings) as store, store.changing(command_line()) as change:
         await remove_token(change, token_id)

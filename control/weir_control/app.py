@@ -12,11 +12,14 @@ from weir_control.api.auth import Authentication
 from weir_control.api.json_body import JsonBodies
 from weir_control.api.openapi import install_openapi
 from weir_control.api.problems import install_problem_handlers
+from weir_control.api.request_ids import RequestIds
 from weir_control.deps import ControlDeps
 from weir_control.principal import API_PREFIX, Principal
 from weir_control.resources import (
+    analytics,
     apps,
     attachments,
+    audit_log,
     credentials,
     llms,
     model_prices,
@@ -27,6 +30,7 @@ from weir_control.resources import (
     tokens,
 )
 from weir_control.store.tokens import find_principal
+from weir_core.ids import new_id
 
 _DESCRIPTION: Final = """\
 Sets up the gateway and reads what it recorded.
@@ -49,12 +53,26 @@ _TAGS: Final = [
     {"name": "plugins", "description": "Code that works on calls and events."},
     {"name": "model-prices", "description": "Your own prices, on top of the catalogue's."},
     {"name": "records", "description": "What was recorded and no collector took over."},
+    {"name": "analytics", "description": "Sums of usage and cost, whoever took the events over."},
     {"name": "proxies", "description": "The processes that serve calls."},
-    {"name": "tokens", "description": "Who may use this API. Admins only."},
+    {"name": "tokens", "description": "Who may use this API."},
+    {"name": "audit-log", "description": "Who changed what; nobody can change it."},
     {"name": "system", "description": "Is it alive, is it ready."},
 ]
 
-_RESOURCES: Final = (llms, attachments, apps, credentials, plugins, model_prices, records, proxies, tokens)
+_RESOURCES: Final = (
+    llms,
+    attachments,
+    apps,
+    credentials,
+    plugins,
+    model_prices,
+    records,
+    analytics,
+    proxies,
+    tokens,
+    audit_log,
+)
 
 
 def create_app(deps: ControlDeps, version: str) -> FastAPI:
@@ -83,6 +101,7 @@ def create_app(deps: ControlDeps, version: str) -> FastAPI:
 
     app.add_middleware(JsonBodies)
     app.add_middleware(Authentication, find=find)
+    app.add_middleware(RequestIds, new_id=new_id)
     return app
 
 

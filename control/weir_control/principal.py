@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, get_args
 
-from weir_control.errors import ForbiddenError
+from weir_control.errors import FieldError, ForbiddenError
 
 API_PREFIX: Final = "/api/v1"
 
@@ -38,32 +38,66 @@ _HOLDERS: Final[Mapping[Permission, tuple[Role, ...]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who makes a change, as the audit log keeps it.
+
+    ``kind`` is ``token`` (a request to this API), ``command_line`` or ``start`` (the gateway's own start);
+    the latter two have no token and no role.
+    """
+
+    kind: Literal["token", "command_line", "start"]
+    name: str
+    token_id: int | None = None
+    role: Role | None = None
+    request_id: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The management token a request came with.
 
     ``namespaces`` None means that it is bound to none and sees everything; the name of the default namespace,
-    that of objects without one, is the empty text.
+    that of objects without one, is the empty text. ``request_id`` is that of the request, None outside one.
     """
 
     token_id: int
     name: str
     role: Role
     namespaces: frozenset[str] | None = None
+    request_id: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the author of changes."""
+        return Actor(
+            kind="token",
+            name=self.name,
+            token_id=self.token_id,
+            role=self.role,
+            request_id=self.request_id,
+        )
 
     def may(self, permission: Permission) -> bool:
         """Whether the role allows it."""
         return self.role in _HOLDERS[permission]
 
-    def require(self, permission: Permission) -> None:
+    def require(self, permission: Permission, fields: Sequence[str] = ()) -> None:
         """Refuse what the role does not allow.
+
+        Args:
+            fields: Those of the body that need the permission, where it is not the whole request.
 
         Raises:
             ForbiddenError: The message names the roles that may.
         """
-        if not self.may(permission):
-            needed = " or ".join(_HOLDERS[permission])
-            raise ForbiddenError(f"The role {self.role} may not {permission}; this needs the role {needed}.")
+        if self.may(permission):
+            return
+        needed = " or ".join(_HOLDERS[permission])
+        raise ForbiddenError(
+            f"The role {self.role} may not {permission}; this needs the role {needed}.",
+            [FieldError(field, "forbidden", f"needs the role {needed}") for field in fields],
+        )
 
     def reaches(self, namespace: str) -> bool:
         """Whether objects of this namespace exist for the caller."""

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_collectors.database import create_engine
 from weir_control.migrations import upgrade
+from weir_control.principal import Actor
 from weir_control.service import ControlService
 from weir_control.store.store import Store, newest_revision
 from weir_control.store.tokens import ensure_admin_token
@@ -30,6 +31,7 @@ from weir_host.probe import ProbeResult
 from weir_streams.config_feed import FileConfigFeed
 
 ADMIN_TOKEN = "the-admin-token-of-these-tests"
+TESTER = Actor(kind="command_line", name="tester")
 ALL_HOOKS = frozenset(("pre_auth", "auth", "post_auth", "on_response", "data_collection"))
 
 

@@ -25,6 +25,7 @@ async def test_ids_alone_attach_in_order_with_the_defaults(world: World) -> None
         "stream_mode": "chunks",
         "default_app_id": None,
         "response_headers": ["X-RateLimit-*"],
+        "config_override": {},
     }
     attachments = (await world.published(answer)).llms[llm["id"]].attachments
     assert attachments == tuple(Attachment(plugin_id=plugin_id) for plugin_id in order)
@@ -40,12 +41,14 @@ async def test_options_reach_the_snapshot(world: World) -> None:
         "stream_mode": "off",
         "default_app_id": app["id"],
         "response_headers": ["X-Cache", "X-RateLimit-*"],
+        "config_override": {"team": "search"},
     }
     answer = await admin("PUT", f"/llms/{llm['id']}/plugins", {"plugins": [options]})
     assert answer.json()["data"] == [options]
     assert await admin.data("GET", f"/llms/{llm['id']}/plugins") == [options]
     [attachment] = (await world.published(answer)).llms[llm["id"]].attachments
     assert attachment.response_headers == ("X-Cache", "X-RateLimit-*")
+    assert attachment.config_override == {"team": "search"}
     assert (attachment.timeout_ms, attachment.on_error, attachment.default_app_id) == (
         50,
         "fail_open",

@@ -41,6 +41,7 @@ async def test_every_resource_of_the_contract_is_there(document: Any) -> None:
         "/records/analytics": "get",
         "/records/budget-usage": "get",
         "/proxies": "get",
+        "/audit-log": "get",
         "/tokens": "get post",
         "/tokens/{token_id}": "get delete",
     }

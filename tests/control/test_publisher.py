@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 from sqlalchemy import func, select
-from tests.control.conftest import World, open_engine
+from tests.control.conftest import TESTER, World, open_engine
 
 from weir_control.publisher import Publisher
 from weir_control.store.store import Store
@@ -49,7 +49,7 @@ def feed(tmp_path: Path, keyring: KeyRing) -> FlakyFeed:
 
 
 async def change(store: Store) -> int:
-    async with store.changing() as changing:
+    async with store.changing(TESTER) as changing:
         await changing.touch("app", 1)
     return changing.revision
 
@@ -153,7 +153,7 @@ async def test_stopping_at_any_moment_ends_the_task(store: Store, feed: FlakyFee
 
 async def test_a_change_that_fails_leaves_neither_revision_nor_outbox(store: Store) -> None:
     async def fail() -> None:
-        async with store.changing() as changing:
+        async with store.changing(TESTER) as changing:
             await changing.touch("app", 1)
             raise RuntimeError
 

@@ -34,6 +34,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/records/analytics": {"get": EVERYBODY},
     "/records/budget-usage": {"get": EVERYBODY},
     "/proxies": {"get": EVERYBODY},
+    "/audit-log": {"get": AUDITORS},
     "/tokens": {"get": AUDITORS, "post": ADMIN},
     "/tokens/{token_id}": {"get": AUDITORS, "delete": ADMIN},
 }

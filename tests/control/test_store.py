@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, insert
-from tests.control.conftest import World
+from tests.control.conftest import TESTER, World
 
 from weir_control.errors import ConflictError
 from weir_control.store.tables import app_llms
@@ -45,7 +45,7 @@ async def test_a_database_without_its_tables_is_503_without_details(world: World
 
 async def test_a_write_that_another_one_overtook_is_a_conflict(world: World) -> None:
     async def grant_an_llm_that_is_gone() -> None:
-        async with world.store.changing() as change:
+        async with world.store.changing(TESTER) as change:
             await change.connection.execute(insert(app_llms).values(app_id=1, llm_id=99))
 
     await world.admin.app()

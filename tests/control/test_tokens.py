@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import delete
-from tests.control.conftest import ADMIN_TOKEN, Api, World, refusal
+from tests.control.conftest import ADMIN_TOKEN, TESTER, Api, World, refusal
 
 from weir_control.store.tables import tokens
 from weir_control.store.tokens import ensure_admin_token
@@ -25,7 +25,7 @@ async def test_the_secret_is_shown_once_and_stored_as_a_hash(world: World, admin
 
 async def test_the_last_admin_token_stays(world: World, admin: Api) -> None:
     made = await admin.data("POST", "/tokens", {"name": "ci", "role": "admin"})
-    async with world.store.changing() as change:
+    async with world.store.changing(TESTER) as change:
         await change.connection.execute(delete(tokens).where(tokens.c.from_settings))
     last = world.as_(made["secret"])
     problem = await last.problem(409, "DELETE", f"/tokens/{made['id']}")
@@ -43,7 +43,7 @@ async def test_an_unknown_role_is_422(refusing: Api) -> None:
 
 
 async def test_the_first_start_makes_a_token_and_later_ones_do_not(world: World) -> None:
-    async with world.store.changing() as change:
+    async with world.store.changing(TESTER) as change:
         await change.connection.execute(delete(tokens))
     secret = await ensure_admin_token(world.store, None)
     assert secret is not None
@@ -53,7 +53,7 @@ async def test_the_first_start_makes_a_token_and_later_ones_do_not(world: World)
 
 async def test_a_viewer_alone_does_not_keep_a_first_admin_from_being_made(world: World) -> None:
     await world.caller("viewer")
-    async with world.store.changing() as change:
+    async with world.store.changing(TESTER) as change:
         await change.connection.execute(delete(tokens).where(tokens.c.role == "admin"))
     assert await ensure_admin_token(world.store, None) is not None
 

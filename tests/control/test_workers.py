@@ -103,10 +103,11 @@ def post(world: World, content: bytes) -> Any:
 
 
 async def test_a_report_shows_in_proxies(world: World) -> None:
+    await world.admin.plugin()
     revision = int((await world.admin("POST", "/apps", {"name": "a"})).headers["x-weir-revision"])
     body = (
         b'{"worker": "proxy-0", "role": "proxy", "pid": 42, "edge_id": "e", "namespace": "north", '
-        b'"revision": %d, "plugins": {"3": {"state": "ready", "reason": "", "since_us": 1}}, "new_field": 1}'
+        b'"revision": %d, "plugins": {"1": {"state": "ready", "reason": "", "since_us": 1}}, "new_field": 1}'
     )
     assert (await post(world, body % revision)).status_code == 204
     assert (
@@ -122,7 +123,7 @@ async def test_a_report_shows_in_proxies(world: World) -> None:
         "namespace": "north",
         "applied_revision": revision,
         "up_to_date": True,
-        "plugins": [{"plugin_id": 3, "state": "ready", "reason": ""}],
+        "plugins": [{"plugin_id": 1, "state": "ready", "reason": ""}],
         "stale": False,
     }
     world.clock.ahead_s += 30

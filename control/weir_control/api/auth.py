@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,7 +36,7 @@ class Authentication:
                 challenge = _CHALLENGE if isinstance(error, UnauthorizedError) else None
                 await ProblemResponse(error, challenge)(scope, receive, send)
                 return
-            scope = {**scope, "weir.principal": principal}
+            scope = {**scope, "weir.principal": replace(principal, request_id=scope["weir.request_id"])}
         await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> Principal:

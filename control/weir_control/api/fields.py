@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from weir_control.store.slugs import MAX_SLUG, SLUG_PATTERN
 from weir_core.clock import parse_rfc3339, rfc3339
 from weir_core.errors import UnknownVendorError
+from weir_core.objects import BodyCapture
 from weir_core.vendors import VENDORS, get_vendor
 
 MAX_ID: Final = 2**32 - 1
@@ -135,6 +136,14 @@ Namespace = Annotated[
     Field(description="Which edges see the object; empty means all."),
 ]
 Namespaces = Annotated[list[Namespace], Field(max_length=100), AfterValidator(all_different)]
+BodyCaptureField = Annotated[
+    BodyCapture,
+    Field(
+        description="How much of requests and answers is kept: all (`full`), all but secrets, e-mail "
+        "addresses and card numbers (`redacted`), or no bodies (`none`). Of an LLM's and an app's the "
+        "stricter counts."
+    ),
+]
 Metadata = Annotated[dict[str, Any], Field(description="Anything you like; the gateway gives it no meaning.")]
 Endpoint = Annotated[
     str,

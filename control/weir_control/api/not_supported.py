@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    AfterValidator,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -54,21 +53,14 @@ def _nothing_else(value: Any, accept: ValidatorFunctionWrapHandler) -> Any:
         raise PydanticCustomError(CODE, "is not supported yet; leave it out") from None
 
 
-def _nothing_to_verify(checksum: str | None) -> None:
-    if checksum is not None:
-        raise PydanticCustomError(CODE, "is verified for file:// plugins, which are not supported yet")
-
-
 _LATER: Final = WrapValidator(_nothing_else)
 _NOTE: Final = "Not supported yet."
 _EmptyList = Annotated[list[Any], Field(max_length=0)]
-_EmptyObject = Annotated[dict[str, Any], Field(max_length=0)]
 
 OnlyNull = Annotated[None, _LATER, Field(description=_NOTE)]
 OnlyZero = Annotated[Literal[0] | None, _LATER, Field(description=_NOTE)]
 OnlyFalse = Annotated[Literal[False] | None, _LATER, Field(description="`true` is not supported yet.")]
 OnlyEmptyList = Annotated[_EmptyList | None, _LATER, Field(description=_NOTE)]
-OnlyEmptyObject = Annotated[_EmptyObject | None, _LATER, Field(description=_NOTE)]
 
 # llms
 Retries = OnlyZero
@@ -79,19 +71,10 @@ AllowedOverrideOrigins = OnlyEmptyList
 # llms and apps
 MonthlyBudget = OnlyNull
 RateLimitRpm = OnlyNull
-BodyCapture = Annotated[Literal["full"], _Later("redacted", "none", default="full")]
-# attachments
-StreamMode = Annotated[Literal["chunks", "off"], _Later("buffer", default="chunks")]
-ConfigOverride = OnlyEmptyObject
 # apps
 BudgetResetDay = OnlyNull
 AllowedIps = OnlyEmptyList
 # plugins; of its commands, ``weir_host.commands`` says which kinds come later
-Checksum = Annotated[
-    Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None,
-    AfterValidator(_nothing_to_verify),
-    Field(description="SHA-256 of a file:// plugin's file, which are not supported yet."),
-]
 Observer = OnlyFalse
 OnOutage = Annotated[Literal["store"], _Later("pause", default="store")]
 HookType = Annotated[

@@ -36,8 +36,12 @@ Command = Annotated[
     str,
     StringConstraints(min_length=1, max_length=1024),
     AfterValidator(_command),
-    Field(description="Where the plugin is.", examples=["python://weir_examples.enricher:RequestEnricher"]),
+    Field(
+        description="Where the plugin is: `python://package.module:Class` or `file:///absolute/path`.",
+        examples=["python://weir_examples.enricher:RequestEnricher"],
+    ),
 ]
+Checksum = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
 HookTypeInput = Annotated[later.HookType, BeforeValidator(_reference_name)]
 ServiceScope = Annotated[str, StringConstraints(max_length=128, pattern=_SCOPE_PATTERN)]
 
@@ -74,7 +78,11 @@ class PluginInput(InputModel):
     slug: Slug | None = None
     description: Description = ""
     command: Command
-    checksum: later.Checksum = None
+    checksum: Checksum | None = Field(
+        default=None,
+        description="SHA-256 of a file:// plugin's file, in hexadecimal digits. Compared with the file now, "
+        "if it is here, and at every start; a file that has changed is not started.",
+    )
     config: dict[str, Any] = Field(
         default_factory=dict,
         description="Checked against the plugin's own JSON Schema and kept encrypted. What the schema calls "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from weir_control.api.validation import path_text
 from weir_control.errors import FieldError, InvalidFieldsError, PluginCannotStartError
 from weir_control.plugins.hook_types import in_order
-from weir_control.plugins.redaction import MASK, blot_out, masked_paths
+from weir_control.plugins.redaction import MASK, Path, blot_out, secret_paths, value_at, values_at
 from weir_core.objects import Plugin
 from weir_host.probe import ProbeResult
 
@@ -50,10 +50,14 @@ class Probing:
         self._probe = probe
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def try_out(self, plugin: Plugin) -> Finding:
+    async def try_out(self, plugin: Plugin, hidden: Sequence[Path] = (), field: str = "config") -> Finding:
         """Start the plugin once and judge its configuration.
 
         That it cannot start is a finding, not an error; a configuration against its own schema is an error.
+
+        Args:
+            hidden: Places of the configuration that hold secrets whatever the schema says.
+            field: What the caller calls the configuration.
 
         Raises:
             InvalidFieldsError: The configuration breaks the plugin's schema (one error per place), or a hook
@@ -62,22 +66,20 @@ class Probing:
         async with self._slots:
             result = await self._probe(plugin)
         if result.schema_errors:
+            secrets = _secrets(plugin, hidden, result.config_schema)
             raise InvalidFieldsError(
-                FieldError(
-                    _config_path(path),
-                    "config_schema",
-                    blot_out(message, plugin.config, result.config_schema),
-                )
+                FieldError(f"{field}.{path}" if path else field, "config_schema", blot_out(message, secrets))
                 for path, message in result.schema_errors
             )
         if result.ok:
             _check_hook_types(plugin, result.hooks)
-            _check_masks(plugin, result.config_schema)
+            _check_masks(plugin, result.config_schema, field)
             return Finding(True, "", result.config_schema, tuple(in_order(result.hooks)))
-        return Finding(False, result.reason, None, ())
+        # Without a schema anything may be secret, and what a plugin complains of it may repeat.
+        return Finding(False, blot_out(result.reason, _secrets(plugin, hidden, None)), None, ())
 
 
-def refuse_failed(finding: Finding) -> None:
+def refuse_failed(finding: Finding, field: str = "command") -> None:
     """A change must not replace a plugin that serves by one that cannot.
 
     Raises:
@@ -86,12 +88,30 @@ def refuse_failed(finding: Finding) -> None:
     if not finding.ok:
         raise PluginCannotStartError(
             f"The plugin cannot start like this, so nothing was changed: {finding.reason}",
-            [FieldError("command", PluginCannotStartError.code, finding.reason)],
+            [FieldError(field, PluginCannotStartError.code, finding.reason)],
         )
 
 
-def _config_path(inside: str) -> str:
-    return f"config.{inside}" if inside else "config"
+def refuse_masks(paths: Iterable[Path], field: str = "config") -> None:
+    """A mask must not become the secret.
+
+    Raises:
+        InvalidFieldsError: There are any.
+    """
+    errors = [
+        FieldError(
+            path_text((field, *path)),
+            "masked",
+            f"{MASK} is how answers hide this secret, and which one is meant is not clear; send it itself",
+        )
+        for path in paths
+    ]
+    if errors:
+        raise InvalidFieldsError(errors)
+
+
+def _secrets(plugin: Plugin, hidden: Sequence[Path], schema: dict[str, Any] | None) -> list[Any]:
+    return values_at(plugin.config, [*secret_paths(plugin.config, schema), *hidden])
 
 
 def _check_hook_types(plugin: Plugin, implemented: frozenset[str]) -> None:
@@ -112,14 +132,6 @@ def _check_hook_types(plugin: Plugin, implemented: frozenset[str]) -> None:
         raise InvalidFieldsError(errors)
 
 
-def _check_masks(plugin: Plugin, schema: dict[str, Any] | None) -> None:
-    errors = [
-        FieldError(
-            path_text(("config", *path)),
-            "masked",
-            f"{MASK} is how answers hide this secret; send the secret itself",
-        )
-        for path in masked_paths(plugin.config, schema or {})
-    ]
-    if errors:
-        raise InvalidFieldsError(errors)
+def _check_masks(plugin: Plugin, schema: dict[str, Any] | None, field: str) -> None:
+    paths = secret_paths(plugin.config, schema or {})
+    refuse_masks((path for path in paths if value_at(plugin.config, path) == MASK), field)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 MASK: Final = "***"
+MISSING: Final = object()
+"""What ``value_at`` finds at a place that is not there."""
+
+_LEAST_FOUND_ALONE: Final = 4
 
 _COMBINATIONS: Final = ("allOf", "anyOf", "oneOf")
 _CONDITIONS: Final = ("if", "then", "else")
@@ -20,29 +24,33 @@ Path = tuple[str | int, ...]
 _Schemas = Sequence[Mapping[str, Any]]
 
 
-def redact(config: dict[str, Any], schema: dict[str, Any] | None) -> dict[str, Any]:
-    """Return ``config`` with ``***`` in the place of every secret value."""
+def secret_paths(config: dict[str, Any], schema: dict[str, Any] | None) -> list[Path]:
+    """Where ``config`` holds secrets; without a schema, every value at the top."""
     if schema is None:
-        return dict.fromkeys(config, MASK)
-    redacted = copy.deepcopy(config)
-    for path in _Reader(schema).secrets(config, [schema]):
-        _at(redacted, path[:-1])[path[-1]] = MASK
-    return redacted
+        return [(key,) for key in config]
+    return list(_Reader(schema).secrets(config, [schema]))
 
 
-def masked_paths(config: dict[str, Any], schema: dict[str, Any]) -> list[Path]:
-    """Where ``***`` stands for a secret: an answer was sent back, and the mask must not become the secret."""
-    return [path for path in _Reader(schema).secrets(config, [schema]) if _at(config, path) == MASK]
+def masked(config: dict[str, Any], paths: Iterable[Sequence[str | int]]) -> dict[str, Any]:
+    """Return ``config`` with ``***`` at these places; a place that is not there is passed over."""
+    shown = copy.deepcopy(config)
+    for path in paths:
+        if path and value_at(shown, path) is not MISSING:
+            value_at(shown, path[:-1])[path[-1]] = MASK
+    return shown
 
 
-def blot_out(message: str, config: dict[str, Any], schema: dict[str, Any] | None) -> str:
-    """Return ``message`` without the secret values: a validator's messages repeat what they are about."""
-    if schema is None:
-        return message
-    for path in _Reader(schema).secrets(config, [schema]):
-        for value in _with_parts(_at(config, path)):
-            message = message.replace(repr(value), MASK)
-    return message
+def blot_out(text: str, secrets: Iterable[Any]) -> str:
+    """Return ``text`` without these values, with which a validator or a plugin fills its messages.
+
+    A value in quotes is always found; by itself only when it is long enough not to be a part of other words.
+    """
+    for value in (part for secret in secrets for part in _with_parts(secret)):
+        text = text.replace(repr(value), MASK)
+        plain = str(value)
+        if not isinstance(value, dict | list) and len(plain) >= _LEAST_FOUND_ALONE:
+            text = text.replace(plain, MASK)
+    return text
 
 
 class _Reader:
@@ -118,7 +126,18 @@ def _with_parts(value: Any) -> Iterator[Any]:
             yield from _with_parts(part)
 
 
-def _at(value: Any, path: Path) -> Any:
+def value_at(value: Any, path: Sequence[str | int]) -> Any:
+    """What stands at a place; ``MISSING`` when nothing does."""
     for part in path:
-        value = value[part]
+        if not isinstance(value, dict | list):
+            return MISSING
+        try:
+            value = value[part]  # type: ignore[index]  # a key of the wrong type is caught as well
+        except (KeyError, IndexError, TypeError):
+            return MISSING
     return value
+
+
+def values_at(config: dict[str, Any], paths: Iterable[Path]) -> list[Any]:
+    """What stands at these places, where anything does."""
+    return [value for path in paths if (value := value_at(config, path)) is not MISSING]

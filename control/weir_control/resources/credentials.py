@@ -6,15 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
-from sqlalchemy import RowMapping
+from sqlalchemy import ColumnElement, RowMapping
 
 from weir_control.api.answers import Stored, answer, moment
 from weir_control.api.envelopes import One, Page, PageQuery, page_of
 from weir_control.api.fields import InputModel, Moment, PathId, one_line
-from weir_control.deps import Control, no_content, stamp
+from weir_control.deps import Caller, Control, no_content, stamp
 from weir_control.errors import invalid
-from weir_control.principal import API_PREFIX
-from weir_control.store.rows import APP, CREDENTIAL, add, fetch, fetch_page, remove
+from weir_control.principal import API_PREFIX, Principal
+from weir_control.store.kinds import APP, CREDENTIAL
+from weir_control.store.namespaces import visible
+from weir_control.store.rows import add, fetch, fetch_page, remove
 from weir_control.store.tables import credentials
 from weir_core.clock import parse_rfc3339
 from weir_core.secrets import issue_token
@@ -58,9 +60,11 @@ class NewCredential(Credential):
 
 
 @router.get("/{app_id}/credentials", summary="List an app's credentials")
-async def list_credentials(control: Control, app_id: PathId, asked: PageQuery) -> Page[Credential]:
+async def list_credentials(
+    control: Control, caller: Caller, app_id: PathId, asked: PageQuery
+) -> Page[Credential]:
     async with control.store.reading() as connection:
-        await fetch(connection, APP, app_id)
+        await fetch(connection, APP, app_id, *visible(caller, APP))
         mine = credentials.c.app_id == app_id
         rows, total = await fetch_page(connection, CREDENTIAL, mine, limit=asked.limit, offset=asked.offset)
     return page_of([_answer(row) for row in rows], total, asked)
@@ -68,7 +72,7 @@ async def list_credentials(control: Control, app_id: PathId, asked: PageQuery) -
 
 @router.post("/{app_id}/credentials", status_code=201, summary="Create a credential")
 async def create_credential(
-    control: Control, app_id: PathId, response: Response, body: CredentialInput | None = None
+    control: Control, caller: Caller, app_id: PathId, response: Response, body: CredentialInput | None = None
 ) -> One[NewCredential]:
     """The secret works as a bearer token or in place of the vendor's key, and is shown only here."""
     wanted = body or CredentialInput()
@@ -76,8 +80,8 @@ async def create_credential(
     if expires_at_us is not None and expires_at_us <= control.store.clock.wall_us():
         raise invalid("expires_at", "is in the past")
     issued = issue_token("wk")
-    async with control.store.changing() as change:
-        await fetch(change.connection, APP, app_id)
+    async with control.store.changing(caller.actor) as change:
+        await fetch(change.connection, APP, app_id, *visible(caller, APP))
         values = {
             "app_id": app_id,
             "key_id": issued.key_id,
@@ -94,18 +98,26 @@ async def create_credential(
 
 
 @router.get("/{app_id}/credentials/{credential_id}", summary="Get a credential")
-async def get_credential(control: Control, app_id: PathId, credential_id: PathId) -> One[Credential]:
+async def get_credential(
+    control: Control, caller: Caller, app_id: PathId, credential_id: PathId
+) -> One[Credential]:
     async with control.store.reading() as connection:
-        row = await fetch(connection, CREDENTIAL, credential_id, credentials.c.app_id == app_id)
+        row = await fetch(connection, CREDENTIAL, credential_id, *_of_app(caller, app_id))
     return One(data=_answer(row))
 
 
 @router.delete("/{app_id}/credentials/{credential_id}", status_code=204, summary="Revoke a credential")
-async def delete_credential(control: Control, app_id: PathId, credential_id: PathId) -> Response:
+async def delete_credential(
+    control: Control, caller: Caller, app_id: PathId, credential_id: PathId
+) -> Response:
     """It stops working within a second."""
-    async with control.store.changing() as change:
-        await remove(change, CREDENTIAL, credential_id, credentials.c.app_id == app_id)
+    async with control.store.changing(caller.actor) as change:
+        await remove(change, CREDENTIAL, credential_id, *_of_app(caller, app_id))
     return no_content(change.revision)
+
+
+def _of_app(caller: Principal, app_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (credentials.c.app_id == app_id, *visible(caller, CREDENTIAL))
 
 
 def _answer(row: RowMapping) -> Credential:

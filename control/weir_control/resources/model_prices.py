@@ -14,10 +14,12 @@ from weir_control.api.envelopes import One, Page, PageQuery, page_of
 from weir_control.api.fields import InputModel, Moment, PathId, VendorName, one_line
 from weir_control.api.merge_patch import PatchBody, patched
 from weir_control.api.validation import validate
-from weir_control.deps import Control, no_content, stamp
+from weir_control.deps import Caller, Control, no_content, stamp
 from weir_control.errors import ConflictError, invalid
 from weir_control.principal import API_PREFIX
-from weir_control.store.rows import MODEL_PRICE, add, fetch, fetch_page, put, remove
+from weir_control.store.kinds import MODEL_PRICE
+from weir_control.store.namespaces import check_unbound
+from weir_control.store.rows import add, fetch, fetch_page, put, remove
 from weir_control.store.store import Change
 from weir_control.store.tables import model_prices
 from weir_core.clock import parse_rfc3339
@@ -95,10 +97,13 @@ async def list_model_prices(control: Control, asked: PageQuery) -> Page[ModelPri
 
 
 @router.post("", status_code=201, summary="Create a price")
-async def create_model_price(control: Control, body: ModelPriceInput, response: Response) -> One[ModelPrice]:
+async def create_model_price(
+    control: Control, caller: Caller, body: ModelPriceInput, response: Response
+) -> One[ModelPrice]:
     """Counts for calls that are answered from now on; nothing that is recorded changes."""
     values = _values(body)
-    async with control.store.changing() as change:
+    check_unbound(caller, "Prices stand")
+    async with control.store.changing(caller.actor) as change:
         await _refuse_double(change, values)
         price_id = await add(change, MODEL_PRICE, values)
         row = await fetch(change.connection, MODEL_PRICE, price_id)
@@ -114,9 +119,10 @@ async def get_model_price(control: Control, price_id: PathId) -> One[ModelPrice]
 
 @router.put("/{price_id}", summary="Replace a price")
 async def replace_model_price(
-    control: Control, price_id: PathId, body: ModelPriceInput, response: Response
+    control: Control, caller: Caller, price_id: PathId, body: ModelPriceInput, response: Response
 ) -> One[ModelPrice]:
-    async with control.store.changing() as change:
+    check_unbound(caller, "Prices stand")
+    async with control.store.changing(caller.actor) as change:
         await fetch(change.connection, MODEL_PRICE, price_id)
         row = await _write(change, price_id, body)
     stamp(response, change.revision)
@@ -125,10 +131,11 @@ async def replace_model_price(
 
 @router.patch("/{price_id}", summary="Change a price")
 async def change_model_price(
-    control: Control, price_id: PathId, body: PatchBody, response: Response
+    control: Control, caller: Caller, price_id: PathId, body: PatchBody, response: Response
 ) -> One[ModelPrice]:
     """JSON Merge Patch: only what the body names is changed; a null price is the catalogue's again."""
-    async with control.store.changing() as change:
+    check_unbound(caller, "Prices stand")
+    async with control.store.changing(caller.actor) as change:
         current = await fetch(change.connection, MODEL_PRICE, price_id)
         document = {name: current[name] for name in _COLUMNS}
         document["effective_from"] = moment(current["effective_from_us"])
@@ -138,9 +145,10 @@ async def change_model_price(
 
 
 @router.delete("/{price_id}", status_code=204, summary="Delete a price")
-async def delete_model_price(control: Control, price_id: PathId) -> Response:
+async def delete_model_price(control: Control, caller: Caller, price_id: PathId) -> Response:
     """The catalogue's price counts again."""
-    async with control.store.changing() as change:
+    check_unbound(caller, "Prices stand")
+    async with control.store.changing(caller.actor) as change:
         await remove(change, MODEL_PRICE, price_id)
     return no_content(change.revision)
 

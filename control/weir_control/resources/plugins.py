@@ -15,13 +15,17 @@ from weir_control.api.validation import validate
 from weir_control.deps import Caller, Control, ControlDeps, no_content, stamp
 from weir_control.errors import NotFoundError
 from weir_control.plugins.changes import Written
+from weir_control.plugins.hidden import shown_config
 from weir_control.plugins.hook_types import effective_hook_types
 from weir_control.plugins.models import Health, Plugin, PluginInput, WorkerHealth
-from weir_control.plugins.redaction import redact
+from weir_control.plugins.redaction import blot_out
+from weir_control.plugins.secrets import plugin_secrets
 from weir_control.plugins.states import observed_state
-from weir_control.principal import API_PREFIX
-from weir_control.store.attachment_rules import refuse_attached_plugin
-from weir_control.store.rows import PLUGIN, fetch, fetch_page, remove
+from weir_control.principal import API_PREFIX, Principal
+from weir_control.store.kinds import PLUGIN
+from weir_control.store.namespaces import visible
+from weir_control.store.relations import refuse_attached_plugin
+from weir_control.store.rows import fetch, fetch_page, remove
 from weir_control.store.sealing import open_config
 from weir_control.workers import PluginReport
 from weir_core.errors import SecretError
@@ -32,7 +36,8 @@ router = APIRouter(prefix="/plugins", tags=["plugins"])
 @router.get("", summary="List plugins")
 async def list_plugins(control: Control, caller: Caller, asked: PageQuery) -> Page[Plugin]:
     async with control.store.reading() as connection:
-        rows, total = await fetch_page(connection, PLUGIN, limit=asked.limit, offset=asked.offset)
+        mine = visible(caller, PLUGIN)
+        rows, total = await fetch_page(connection, PLUGIN, *mine, limit=asked.limit, offset=asked.offset)
     return page_of([_answer(control, caller, row) for row in rows], total, asked)
 
 
@@ -42,14 +47,14 @@ async def create_plugin(
 ) -> One[Plugin]:
     """The plugin is started once, on trial, and its configuration checked against its own schema. One that
     cannot start is stored all the same, with `state: failed` and the reason."""
-    written = await control.plugin_changes.create(body)
+    written = await control.plugin_changes.create(caller, body)
     stamp(response, written.revision, f"{API_PREFIX}/plugins/{written.row['id']}")
     return One(data=_answer(control, caller, written.row))
 
 
 @router.get("/{plugin_id}", summary="Get a plugin")
 async def get_plugin(control: Control, caller: Caller, plugin_id: PathId) -> One[Plugin]:
-    return One(data=_answer(control, caller, await _row(control, plugin_id)))
+    return One(data=_answer(control, caller, await _row(control, caller, plugin_id)))
 
 
 @router.put("/{plugin_id}", summary="Replace a plugin")
@@ -58,7 +63,8 @@ async def replace_plugin(
 ) -> One[Plugin]:
     """What the body leaves out returns to its default; only the slug stays. A plugin that cannot start with
     the change is 422 and stays as it was."""
-    written = await control.plugin_changes.replace(await _row(control, plugin_id), body)
+    current = await _row(control, caller, plugin_id)
+    written = await control.plugin_changes.replace(caller, current, body)
     return _written(control, caller, written, response)
 
 
@@ -68,20 +74,22 @@ async def change_plugin(
 ) -> One[Plugin]:
     """JSON Merge Patch, also inside `config` and `collector`: only what the body names is changed. A plugin
     that cannot start with the change is 422 and stays as it was."""
-    current = await _row(control, plugin_id)
+    current = await _row(control, caller, plugin_id)
     document: dict[str, Any] = control.plugin_changes.document(current)
     if body.get("hook_type") is not None:
         # It names the whole list, so it must not be added to what was there.
         del document["hook_types"]
     wanted = validate(PluginInput, patched(document, body))
-    return _written(control, caller, await control.plugin_changes.replace(current, wanted), response)
+    written = await control.plugin_changes.replace(caller, current, wanted)
+    return _written(control, caller, written, response)
 
 
 @router.delete("/{plugin_id}", status_code=204, summary="Delete a plugin")
-async def delete_plugin(control: Control, plugin_id: PathId) -> Response:
+async def delete_plugin(control: Control, caller: Caller, plugin_id: PathId) -> Response:
     """409 while it is attached to an LLM: a guard does not vanish by the way."""
-    async with control.store.changing() as change:
-        await refuse_attached_plugin(change.connection, plugin_id)
+    async with control.store.changing(caller.actor) as change:
+        await fetch(change.connection, PLUGIN, plugin_id, *visible(caller, PLUGIN))
+        await refuse_attached_plugin(change.connection, caller, plugin_id)
         await remove(change, PLUGIN, plugin_id)
     return no_content(change.revision)
 
@@ -91,34 +99,37 @@ async def reload_plugin(
     control: Control, caller: Caller, plugin_id: PathId, response: Response
 ) -> One[Plugin]:
     """Every process starts a fresh instance, switches to it when it is ready and drains the old one."""
-    written = await control.plugin_changes.reload(await _row(control, plugin_id))
+    written = await control.plugin_changes.reload(caller, await _row(control, caller, plugin_id))
     return _written(control, caller, written, response)
 
 
 @router.get("/{plugin_id}/config-schema", summary="Get the schema of a plugin's configuration")
-async def get_config_schema(control: Control, plugin_id: PathId) -> One[dict[str, Any]]:
+async def get_config_schema(control: Control, caller: Caller, plugin_id: PathId) -> One[dict[str, Any]]:
     """The plugin's own JSON Schema; `{}` when it has none and takes anything."""
-    row = await _row(control, plugin_id)
+    row = await _row(control, caller, plugin_id)
     if not row["probe_ok"]:
         raise NotFoundError(f"Plugin {plugin_id} could not start, so its schema is not known.")
     return One(data=row["probe_schema"] or {})
 
 
 @router.get("/{plugin_id}/health", summary="Get a plugin's health")
-async def get_plugin_health(control: Control, plugin_id: PathId) -> One[Health]:
+async def get_plugin_health(control: Control, caller: Caller, plugin_id: PathId) -> One[Health]:
     """What it is doing, in each process that hosts it."""
-    row = await _row(control, plugin_id)
+    row = await _row(control, caller, plugin_id)
     observed = observed_state(row, control.workers)
     reports = control.workers.of_plugin(plugin_id, row["revision"])
+    secrets = plugin_secrets(control.store.keyring, row)
     workers = {
-        name: WorkerHealth(state=report.state, reason=report.reason) for name, report in reports.items()
+        name: WorkerHealth(state=report.state, reason=blot_out(report.reason, secrets))
+        for name, report in reports.items()
     }
-    return One(data=Health(state=observed.state, reason=observed.reason, workers=workers))
+    reason = blot_out(observed.reason, secrets)
+    return One(data=Health(state=observed.state, reason=reason, workers=workers))
 
 
-async def _row(control: ControlDeps, plugin_id: int) -> RowMapping:
+async def _row(control: ControlDeps, caller: Principal, plugin_id: int) -> RowMapping:
     async with control.store.reading() as connection:
-        return await fetch(connection, PLUGIN, plugin_id)
+        return await fetch(connection, PLUGIN, plugin_id, *visible(caller, PLUGIN))
 
 
 def _written(control: ControlDeps, caller: Caller, written: Written, response: Response) -> One[Plugin]:
@@ -126,13 +137,13 @@ def _written(control: ControlDeps, caller: Caller, written: Written, response: R
     return One(data=_answer(control, caller, written.row))
 
 
-def _answer(control: ControlDeps, caller: Caller, row: RowMapping) -> Plugin:
+def _answer(control: ControlDeps, caller: Principal, row: RowMapping) -> Plugin:
     hook_types = effective_hook_types(row)
     observed = observed_state(row, control.workers)
     config: dict[str, Any] | None
     try:
         opened = open_config(control.store.keyring, row["id"], row["config_sealed"])
-        config = redact(opened, _schema(caller, row))
+        config = shown_config(row, opened, unmarked=caller.sees_unmarked_config)
     except SecretError as error:
         # Workers do not get such a plugin at all.
         config, observed = None, PluginReport("failed", str(error))
@@ -143,13 +154,5 @@ def _answer(control: ControlDeps, caller: Caller, row: RowMapping) -> Plugin:
         hook_types=hook_types,
         hook_type=hook_types[0] if hook_types else None,
         state=observed.state,
-        reason=observed.reason,
+        reason=blot_out(observed.reason, plugin_secrets(control.store.keyring, row)),
     )
-
-
-def _schema(caller: Caller, row: RowMapping) -> dict[str, Any] | None:
-    """What divides this plugin's configuration into secret and harmless; None: nothing does."""
-    schema: dict[str, Any] | None = row["probe_schema"]
-    if schema is None and row["probe_ok"] and caller.sees_unmarked_config:
-        return {}
-    return schema

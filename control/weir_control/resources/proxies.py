@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.api.envelopes import Page, PageQuery, slice_of
-from weir_control.deps import Control
+from weir_control.deps import Caller, Control
+from weir_control.plugins.redaction import blot_out
+from weir_control.plugins.secrets import plugin_secrets
+from weir_control.principal import Principal
+from weir_control.store.kinds import PLUGIN
+from weir_control.store.namespaces import visible
 from weir_control.store.store import newest_revision
+from weir_control.store.tables import plugins as plugins_table
 from weir_control.workers import Worker
 from weir_core.clock import rfc3339
+from weir_core.secrets import KeyRing
 
 router = APIRouter(prefix="/proxies", tags=["proxies"])
 
@@ -37,16 +49,29 @@ class Proxy(BaseModel):
 
 
 @router.get("", summary="List proxies")
-async def list_proxies(control: Control, asked: PageQuery) -> Page[Proxy]:
+async def list_proxies(control: Control, caller: Caller, asked: PageQuery) -> Page[Proxy]:
     """Those that have reported within the last hour. Compare `applied_revision` with the `X-Weir-Revision`
     of a write to see where it is in force."""
     async with control.store.reading() as connection:
         newest = await newest_revision(connection)
-    proxies = [worker for worker in control.workers.all() if worker.report.role == "proxy"]
-    return slice_of([_answer(worker, newest) for worker in proxies], asked)
+        plugins = await _seen_plugins(connection, caller, control.store.keyring)
+    proxies = [
+        _answer(worker, newest, plugins)
+        for worker in control.workers.all()
+        if worker.report.role == "proxy" and caller.reaches(worker.report.namespace)
+    ]
+    return slice_of(proxies, asked)
 
 
-def _answer(worker: Worker, newest: int) -> Proxy:
+async def _seen_plugins(
+    connection: AsyncConnection, caller: Principal, keyring: KeyRing
+) -> Mapping[int, list[Any]]:
+    """The plugins that the caller sees, each with its secrets: a worker's word on it may repeat them."""
+    rows = await connection.execute(select(plugins_table).where(*visible(caller, PLUGIN)))
+    return {row["id"]: plugin_secrets(keyring, row) for row in rows.mappings()}
+
+
+def _answer(worker: Worker, newest: int, plugins: Mapping[int, list[Any]]) -> Proxy:
     report = worker.report
     return Proxy(
         name=report.worker,
@@ -56,8 +81,12 @@ def _answer(worker: Worker, newest: int) -> Proxy:
         applied_revision=report.revision,
         up_to_date=report.revision >= newest,
         plugins=[
-            ProxyPlugin(plugin_id=plugin_id, state=plugin.state, reason=plugin.reason)
+            ProxyPlugin(
+                plugin_id=plugin_id, state=plugin.state, reason=blot_out(plugin.reason, plugins[plugin_id])
+            )
             for plugin_id, plugin in sorted(report.plugins.items())
+            # One that is deleted goes on for a moment; nobody can say any more what its secrets were.
+            if plugin_id in plugins
         ],
         seen_at=rfc3339(worker.seen_at_us),
         stale=worker.stale,

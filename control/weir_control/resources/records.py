@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -9,15 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from weir_collectors.kinds import EventKind
 from weir_collectors.queries import MAX_PAGE, RecordFilter, read_page
+from weir_control.api.bodies import without_bodies
 from weir_control.api.envelopes import RecordsPage
 from weir_control.api.fields import Id, Moment
 from weir_control.deps import Caller, Control, ControlDeps
+from weir_control.principal import Principal
+from weir_control.store.namespaces import visible_events
 from weir_core.clock import parse_rfc3339
 
 router = APIRouter(prefix="/records", tags=["records"])
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
-_BODIES = ("request_body", "response_body")
 
 
 class RecordsParameters(BaseModel):
@@ -43,27 +46,29 @@ _Asked = Annotated[RecordsParameters, Query()]
 
 @router.get("/proxy-logs", summary="List proxy logs")
 async def list_proxy_logs(control: Control, caller: Caller, asked: _Asked) -> RecordsPage:
-    """What was asked and answered, newest first. A viewer sees no bodies."""
-    page = await _page(control, EventKind.PROXY_LOG, asked)
+    """What was asked and answered, newest first. Operators and viewers see that there are bodies, and not
+    their text."""
+    page = await _page(control, caller, EventKind.PROXY_LOG, asked)
     if not caller.sees_bodies:
-        for record in page.data:
-            record.update(dict.fromkeys(_BODIES))
+        page.data = list(map(without_bodies, page.data))
     return page
 
 
 @router.get("/analytics", summary="List analytics")
-async def list_analytics(control: Control, asked: _Asked) -> RecordsPage:
+async def list_analytics(control: Control, caller: Caller, asked: _Asked) -> RecordsPage:
     """What was consumed and what it cost, newest first."""
-    return await _page(control, EventKind.ANALYTICS, asked)
+    return await _page(control, caller, EventKind.ANALYTICS, asked)
 
 
 @router.get("/budget-usage", summary="List budget usage")
-async def list_budget_usage(control: Control, asked: _Asked) -> RecordsPage:
+async def list_budget_usage(control: Control, caller: Caller, asked: _Asked) -> RecordsPage:
     """What was taken from budgets, newest first."""
-    return await _page(control, EventKind.BUDGET_USAGE, asked)
+    return await _page(control, caller, EventKind.BUDGET_USAGE, asked)
 
 
-async def _page(control: ControlDeps, kind: EventKind, asked: RecordsParameters) -> RecordsPage:
+async def _page(
+    control: ControlDeps, caller: Principal, kind: EventKind, asked: RecordsParameters
+) -> RecordsPage:
     wanted = RecordFilter(
         app_id=asked.app_id,
         llm_id=asked.llm_id,
@@ -73,7 +78,14 @@ async def _page(control: ControlDeps, kind: EventKind, asked: RecordsParameters)
         from_us=_microseconds(asked.from_),
         to_us=_microseconds(asked.to),
     )
-    page = await read_page(control.store.engine, kind, wanted, cursor=asked.cursor, limit=asked.limit)
+    page = await read_page(
+        control.store.engine,
+        kind,
+        wanted,
+        only=partial(visible_events, caller),
+        cursor=asked.cursor,
+        limit=asked.limit,
+    )
     records: list[dict[str, Any]] = list(page.records)
     return RecordsPage(data=records, next_cursor=page.next_cursor)
 

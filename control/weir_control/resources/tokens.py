@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.api.answers import Stored, answer
-from weir_control.api.envelopes import One, Page, PageQuery, page_of
+from weir_control.api.envelopes import One, Page, PageQuery, slice_of
 from weir_control.api.fields import InputModel, Name, Namespaces, PathId
-from weir_control.deps import Control, no_content, stamp
-from weir_control.principal import API_PREFIX, Role
-from weir_control.store.rows import TOKEN, fetch, fetch_page
+from weir_control.deps import Caller, Control, no_content, stamp
+from weir_control.errors import FieldError, ForbiddenError
+from weir_control.principal import API_PREFIX, Principal, Role
+from weir_control.store.kinds import TOKEN
+from weir_control.store.rows import fetch, not_found
+from weir_control.store.tables import tokens
 from weir_control.store.tokens import add_token, remove_token
 
 router = APIRouter(prefix="/tokens", tags=["tokens"])
@@ -52,16 +58,25 @@ class NewToken(Token):
 
 
 @router.get("", summary="List tokens")
-async def list_tokens(control: Control, asked: PageQuery) -> Page[Token]:
+async def list_tokens(control: Control, caller: Caller, asked: PageQuery) -> Page[Token]:
+    """A token that is bound to namespaces sees those that are bound to some of the same."""
     async with control.store.reading() as connection:
-        rows, total = await fetch_page(connection, TOKEN, limit=asked.limit, offset=asked.offset)
-    return page_of([_answer(row) for row in rows], total, asked)
+        rows = (await connection.execute(select(tokens).order_by(tokens.c.id))).mappings().all()
+    return slice_of([_answer(row) for row in rows if _is_within(caller, row["namespaces"])], asked)
 
 
 @router.post("", status_code=201, summary="Create a token")
-async def create_token(control: Control, body: TokenInput, response: Response) -> One[NewToken]:
-    """The secret is shown only here."""
-    async with control.store.changing() as change:
+async def create_token(
+    control: Control, caller: Caller, body: TokenInput, response: Response
+) -> One[NewToken]:
+    """The secret is shown only here. A token that is bound to namespaces makes only such as are bound to
+    some of the same."""
+    if not _is_within(caller, body.namespaces):
+        raise ForbiddenError(
+            "The token is bound to namespaces and can make no token that reaches further.",
+            [FieldError("namespaces", "forbidden", "must name some of the token's own")],
+        )
+    async with control.store.changing(caller.actor) as change:
         row, secret = await add_token(change, body.name, body.role, body.namespaces or ())
     stamp(response, change.revision, f"{API_PREFIX}/tokens/{row['id']}")
     shown = _answer(row).model_dump() | {"secret": secret.reveal()}
@@ -69,17 +84,32 @@ async def create_token(control: Control, body: TokenInput, response: Response) -
 
 
 @router.get("/{token_id}", summary="Get a token")
-async def get_token(control: Control, token_id: PathId) -> One[Token]:
+async def get_token(control: Control, caller: Caller, token_id: PathId) -> One[Token]:
     async with control.store.reading() as connection:
-        return One(data=_answer(await fetch(connection, TOKEN, token_id)))
+        return One(data=_answer(await _fetch(connection, caller, token_id)))
 
 
 @router.delete("/{token_id}", status_code=204, summary="Revoke a token")
-async def delete_token(control: Control, token_id: PathId) -> Response:
+async def delete_token(control: Control, caller: Caller, token_id: PathId) -> Response:
     """It stops working at once. The last admin token cannot be deleted."""
-    async with control.store.changing() as change:
+    async with control.store.changing(caller.actor) as change:
+        await _fetch(change.connection, caller, token_id)
         await remove_token(change, token_id)
     return no_content(change.revision)
+
+
+async def _fetch(connection: AsyncConnection, caller: Principal, token_id: int) -> RowMapping:
+    row = await fetch(connection, TOKEN, token_id)
+    if not _is_within(caller, row["namespaces"]):
+        raise not_found(TOKEN, token_id)
+    return row
+
+
+def _is_within(caller: Principal, namespaces: Sequence[str] | None) -> bool:
+    """Whether a token with these namespaces reaches no further than the caller."""
+    if caller.namespaces is None:
+        return True
+    return bool(namespaces) and caller.namespaces.issuperset(namespaces or ())
 
 
 def _answer(row: RowMapping) -> Token:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.errors import ConflictError, FieldError, NotFoundError
-from weir_control.store import tables
-from weir_control.store.store import Change, ObjectKind
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of object: its name in the outbox, its name for people, its table."""
-
-    name: ObjectKind
-    words: str
-    table: Table
-
-
-LLM: Final = Kind("llm", "LLM", tables.llms)
-APP: Final = Kind("app", "app", tables.apps)
-CREDENTIAL: Final = Kind("credential", "credential", tables.credentials)
-PLUGIN: Final = Kind("plugin", "plugin", tables.plugins)
-MODEL_PRICE: Final = Kind("model_price", "model price", tables.model_prices)
-TOKEN: Final = Kind("token", "token", tables.tokens)
+from weir_control.principal import Principal
+from weir_control.store.kinds import Kind
+from weir_control.store.store import Change
 
 
 async def fetch(
@@ -42,7 +25,7 @@ async def fetch(
     found = await connection.execute(select(kind.table).where(kind.table.c.id == object_id, *where))
     row = found.mappings().one_or_none()
     if row is None:
-        raise _not_found(kind, object_id)
+        raise not_found(kind, object_id)
     return row
 
 
@@ -61,12 +44,17 @@ async def add(change: Change, kind: Kind, values: Mapping[str, Any]) -> int:
     stamps = {"revision": change.revision, "created_at_us": change.now_us, "updated_at_us": change.now_us}
     statement = insert(kind.table).values(**values, **stamps).returning(kind.table.c.id)
     object_id: int = (await change.connection.execute(statement)).scalar_one()
+    change.journal.note_new(kind, object_id)
     await change.touch(kind.name, object_id)
     return object_id
 
 
 async def put(change: Change, kind: Kind, object_id: int, values: Mapping[str, Any]) -> None:
-    """Change an object that is known to exist."""
+    """Change an object that is known to exist.
+
+    To be called before anything else of the object is changed, so that the journal knows it as it was.
+    """
+    await change.journal.note(kind, object_id)
     stamps = {"revision": change.revision, "updated_at_us": change.now_us}
     await change.connection.execute(
         update(kind.table).where(kind.table.c.id == object_id).values(**values, **stamps)
@@ -80,34 +68,42 @@ async def remove(change: Change, kind: Kind, object_id: int, *where: ColumnEleme
     Raises:
         NotFoundError: There is none.
     """
+    await change.journal.note(kind, object_id)
+    await change.journal.note_dependents(kind, object_id)
     gone = await change.connection.execute(delete(kind.table).where(kind.table.c.id == object_id, *where))
     if gone.rowcount == 0:
-        raise _not_found(kind, object_id)
+        raise not_found(kind, object_id)
     await change.touch(kind.name, object_id)
 
 
-async def missing_ids(connection: AsyncConnection, kind: Kind, ids: Sequence[int]) -> set[int]:
-    """Those of ``ids`` that no object has."""
-    found = await connection.execute(select(kind.table.c.id).where(kind.table.c.id.in_(ids)))
+async def missing_ids(
+    connection: AsyncConnection, kind: Kind, ids: Collection[int], *where: ColumnElement[bool]
+) -> set[int]:
+    """Those of ``ids`` that no object has (or none for which ``where`` holds)."""
+    found = await connection.execute(select(kind.table.c.id).where(kind.table.c.id.in_(ids), *where))
     return set(ids) - set(found.scalars())
 
 
 async def refuse_taken_slug(
-    connection: AsyncConnection, kind: Kind, slug: str, own_id: int | None = None
+    connection: AsyncConnection, caller: Principal, kind: Kind, slug: str, own_id: int | None = None
 ) -> None:
-    """Check that no other object of this kind has the slug.
+    """Check that no other object of this kind has the slug, in any namespace: slugs stand in URLs.
 
     Raises:
-        ConflictError: One has, and the message names it.
+        ConflictError: One has, and the message names it if the caller can see it.
     """
-    found = await connection.execute(select(kind.table.c.id).where(kind.table.c.slug == slug))
-    taken_by = found.scalar_one_or_none()
-    if taken_by is not None and taken_by != own_id:
+    columns = kind.table.c
+    found = await connection.execute(select(columns.id, columns.namespace).where(columns.slug == slug))
+    taken_by = found.one_or_none()
+    if taken_by is not None and taken_by.id != own_id:
+        seen = caller.reaches(taken_by.namespace)
+        owner = f"{kind.words} {taken_by.id}" if seen else "another namespace"
         raise ConflictError(
-            f"The slug {slug!r} belongs to {kind.words} {taken_by}; choose another.",
-            [FieldError("slug", "taken", f"belongs to {kind.words} {taken_by}")],
+            f"The slug {slug!r} belongs to {owner}; choose another.",
+            [FieldError("slug", "taken", f"belongs to {owner}")],
         )
 
 
-def _not_found(kind: Kind, object_id: int) -> NotFoundError:
+def not_found(kind: Kind, object_id: int) -> NotFoundError:
+    """The error for an id that nothing has, or nothing that the caller may know of."""
     return NotFoundError(f"There is no {kind.words} with the id {object_id}.")

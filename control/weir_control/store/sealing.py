@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from weir_control.store.store import Change
 from weir_control.store.tables import llms, plugins
 from weir_core.secrets import KeyRing, Secret
 
 
-async def set_api_key(change: Change, keyring: KeyRing, llm_id: int, api_key: str | None) -> None:
+async def set_api_key(
+    connection: AsyncConnection, keyring: KeyRing, llm_id: int, api_key: str | None
+) -> None:
     """Seal an LLM's vendor key, or take it away."""
     sealed = None if api_key is None else keyring.seal(api_key.encode(), _api_key_context(llm_id))
-    await change.connection.execute(update(llms).where(llms.c.id == llm_id).values(api_key_sealed=sealed))
+    await connection.execute(update(llms).where(llms.c.id == llm_id).values(api_key_sealed=sealed))
 
 
 def open_api_key(keyring: KeyRing, llm_id: int, sealed: bytes | None) -> Secret | None:
@@ -29,12 +32,12 @@ def open_api_key(keyring: KeyRing, llm_id: int, sealed: bytes | None) -> Secret 
     return Secret(keyring.open(sealed, _api_key_context(llm_id)).decode())
 
 
-async def set_config(change: Change, keyring: KeyRing, plugin_id: int, config: dict[str, Any]) -> None:
+async def set_config(
+    connection: AsyncConnection, keyring: KeyRing, plugin_id: int, config: dict[str, Any]
+) -> None:
     """Seal a plugin's whole configuration: only the plugin knows which parts are secret."""
     sealed = keyring.seal(msgspec.json.encode(config), _config_context(plugin_id))
-    await change.connection.execute(
-        update(plugins).where(plugins.c.id == plugin_id).values(config_sealed=sealed)
-    )
+    await connection.execute(update(plugins).where(plugins.c.id == plugin_id).values(config_sealed=sealed))
 
 
 def open_config(keyring: KeyRing, plugin_id: int, sealed: bytes) -> dict[str, Any]:
@@ -46,9 +49,33 @@ def open_config(keyring: KeyRing, plugin_id: int, sealed: bytes) -> dict[str, An
     return msgspec.json.decode(keyring.open(sealed, _config_context(plugin_id)), type=dict[str, Any])
 
 
+def seal_override(keyring: KeyRing, llm_id: int, plugin_id: int, override: dict[str, Any]) -> bytes | None:
+    """An attachment's own configuration, sealed; None when it has none."""
+    if not override:
+        return None
+    return keyring.seal(msgspec.json.encode(override), _override_context(llm_id, plugin_id))
+
+
+def open_override(keyring: KeyRing, attachment: Mapping[Any, Any]) -> dict[str, Any]:
+    """An attachment's own configuration; empty when it has none.
+
+    Raises:
+        SecretError: No key at hand opens it.
+    """
+    sealed = attachment["config_override_sealed"]
+    if sealed is None:
+        return {}
+    context = _override_context(attachment["llm_id"], attachment["plugin_id"])
+    return msgspec.json.decode(keyring.open(sealed, context), type=dict[str, Any])
+
+
 def _api_key_context(llm_id: int) -> bytes:
     return f"llms.api_key:{llm_id}".encode()
 
 
 def _config_context(plugin_id: int) -> bytes:
     return f"plugins.config:{plugin_id}".encode()
+
+
+def _override_context(llm_id: int, plugin_id: int) -> bytes:
+    return f"attachments.config_override:{llm_id}:{plugin_id}".encode()

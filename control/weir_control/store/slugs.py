@@ -10,14 +10,21 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.errors import invalid
-from weir_control.store.rows import Kind, refuse_taken_slug
+from weir_control.principal import Principal
+from weir_control.store.kinds import Kind
+from weir_control.store.rows import refuse_taken_slug
 
 SLUG_PATTERN: Final = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
 MAX_SLUG: Final = 63
 
 
 async def choose_slug(
-    connection: AsyncConnection, kind: Kind, name: str, given: str | None, current: RowMapping | None = None
+    connection: AsyncConnection,
+    caller: Principal,
+    kind: Kind,
+    name: str,
+    given: str | None,
+    current: RowMapping | None = None,
 ) -> str:
     """The slug that was given, else the one the object has, else one made from its name.
 
@@ -30,7 +37,7 @@ async def choose_slug(
     slug = given or (_slug_from(name) if current is None else current["slug"])
     if slug is None:
         raise invalid("slug", "cannot be made from this name; give one", "required")
-    await refuse_taken_slug(connection, kind, slug, None if current is None else current["id"])
+    await refuse_taken_slug(connection, caller, kind, slug, None if current is None else current["id"])
     return slug
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.plugins.hook_types import effective_hook_types
 from weir_control.store import tables
-from weir_control.store.sealing import open_api_key, open_config
+from weir_control.store.sealing import open_api_key, open_config, open_override
 from weir_control.store.store import Store, newest_revision
 from weir_core.errors import SecretError
 from weir_core.objects import (
@@ -88,11 +88,11 @@ def _llm(row: RowMapping, keyring: KeyRing, attached: Sequence[RowMapping]) -> L
         body_capture=row["body_capture"],
         namespace=row["namespace"],
         metadata=row["metadata"],
-        attachments=tuple(map(_attachment, attached)),
+        attachments=tuple(_attachment(item, keyring) for item in attached),
     )
 
 
-def _attachment(row: RowMapping) -> Attachment:
+def _attachment(row: RowMapping, keyring: KeyRing) -> Attachment:
     return Attachment(
         plugin_id=row["plugin_id"],
         timeout_ms=row["timeout_ms"],
@@ -100,6 +100,7 @@ def _attachment(row: RowMapping) -> Attachment:
         stream_mode=row["stream_mode"],
         default_app_id=row["default_app_id"],
         response_headers=tuple(row["response_headers"]),
+        config_override=open_override(keyring, row),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Literal
 
 import structlog
 from sqlalchemy import delete, insert, select, update
@@ -14,22 +13,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_collectors.database import reading
 from weir_control.errors import ConflictError, StoreUnavailableError
+from weir_control.principal import Actor
+from weir_control.store.journal import Journal
+from weir_control.store.kinds import ObjectKind
 from weir_control.store.tables import config_head, config_outbox
 from weir_core.clock import Clock
 from weir_core.secrets import KeyRing
 
 _log = structlog.get_logger("weir.control")
 
-ObjectKind = Literal["llm", "app", "credential", "plugin", "model_price", "token"]
-
 
 class Change:
-    """A transaction under way. Every object it touches gets its revision."""
+    """A transaction under way. Every object it touches gets its revision and stands in its journal."""
 
-    __slots__ = ("connection", "now_us", "revision")
+    __slots__ = ("connection", "journal", "now_us", "revision")
 
-    def __init__(self, connection: AsyncConnection, revision: int, now_us: int) -> None:
+    def __init__(self, connection: AsyncConnection, journal: Journal, revision: int, now_us: int) -> None:
         self.connection = connection
+        self.journal = journal
         self.revision = revision
         self.now_us = now_us
 
@@ -71,8 +72,11 @@ class Store:
                 yield connection
 
     @asynccontextmanager
-    async def changing(self) -> AsyncIterator[Change]:
-        """Commit all of it or, when an exception leaves the block, nothing.
+    async def changing(self, actor: Actor) -> AsyncIterator[Change]:
+        """Commit all of it, with its entries in the audit log, or nothing when an exception leaves the block.
+
+        Args:
+            actor: Who makes the change.
 
         Raises:
             StoreUnavailableError: The database does not answer or is locked for too long.
@@ -82,7 +86,11 @@ class Store:
             async with self.engine.begin() as connection:
                 taken = update(config_head).values(revision=config_head.c.revision + 1)
                 revision = (await connection.execute(taken.returning(config_head.c.revision))).scalar_one()
-                yield Change(connection, revision, self.clock.wall_us())
+                change = Change(
+                    connection, Journal(connection, self.keyring, actor), revision, self.clock.wall_us()
+                )
+                yield change
+                await change.journal.write(revision, change.now_us)
         for listener in self._listeners:
             listener()
 

@@ -9,14 +9,17 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.errors import ConflictError
-from weir_control.principal import Principal, Role
-from weir_control.store.rows import TOKEN, add, fetch, remove
+from weir_control.principal import Actor, Principal, Role
+from weir_control.store.kinds import TOKEN
+from weir_control.store.rows import add, fetch, remove
 from weir_control.store.store import Change, Store
 from weir_control.store.tables import tokens
 from weir_core.errors import SettingsError
 from weir_core.secrets import Secret, hash_token, issue_token
 
 ADMIN: Final[Role] = "admin"
+
+_START: Final = Actor(kind="start", name="start of the gateway")
 
 
 async def find_principal(store: Store, secret: str) -> Principal | None:
@@ -85,7 +88,7 @@ async def ensure_admin_token(store: Store, given: str | None) -> str | None:
     async with store.reading() as connection:
         if await _admins(connection):
             return None
-    async with store.changing() as change:
+    async with store.changing(_START) as change:
         _, secret = await add_token(change, "first admin", ADMIN)
     return secret.reveal()
 
@@ -101,7 +104,7 @@ async def _take_from_settings(store: Store, given: str) -> None:
         raise SettingsError(f"WEIR_ADMIN_TOKEN is the secret of token {same['id']}, which is no admin's")
     if same is not None and previous in (None, same):
         return
-    async with store.changing() as change:
+    async with store.changing(_START) as change:
         if previous is not None:
             await remove(change, TOKEN, previous["id"])
         if same is None:
