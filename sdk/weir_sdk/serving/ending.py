@@ -11,13 +11,14 @@ from types import FrameType
 from typing import Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_GET_PDEATHSIG: Final = 2
 _POLL_S: Final = 1.0
 
 LEAVE_S: Final = 1.5
 """Seconds from the host's last word to the end of the process, whatever hangs; hosts kill after two."""
 
-TERM_S: Final = 6.0
-"""Seconds from SIGTERM to the end of the process."""
+_TERM_S: Final = 6.0
+_TIDY_S: Final = 0.5
 
 
 class Ending:
@@ -32,16 +33,17 @@ class Ending:
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
         self._parent = os.getppid()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the host decides what a Ctrl-C in its terminal means
-        signal.signal(signal.SIGTERM, lambda *_: self.want(TERM_S))
+        signal.signal(signal.SIGTERM, lambda *_: self.want(_TERM_S))
         signal.signal(signal.SIGALRM, self._leave_now)
         self._watching: asyncio.Task[None] | None = None
         if not self._asked_for_parents_death():
             self._watching = asyncio.create_task(self._watch_parent())
 
-    async def wanted(self) -> None:
-        """Wait until the process is to end."""
+    async def wanted(self) -> float:
+        """Wait until the process is to end; returns how many seconds the plugin has to shut down."""
         await self._wanted.wait()
+        left_s, _ = signal.getitimer(signal.ITIMER_REAL)
+        return max(0.0, left_s - _TIDY_S)
 
     def want(self, within_s: float) -> None:
         """The process is to end, with code 0 after this many seconds. Signal handlers may call it."""
@@ -59,11 +61,15 @@ class Ending:
         news = getattr(signal, "SIGRTMIN", None)
         if news is None:
             return False
-        signal.signal(news, lambda *_: self._ask_after_parent())
         try:
-            asked: int = ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(news), 0, 0, 0)
+            prctl = ctypes.CDLL(None).prctl
         except (OSError, AttributeError):
             return False
+        arranged = ctypes.c_int(0)
+        if prctl(_PR_GET_PDEATHSIG, ctypes.byref(arranged), 0, 0, 0) == 0 and arranged.value:
+            return True  # the host has seen to it, in its own way
+        signal.signal(news, lambda *_: self._ask_after_parent())
+        asked: int = prctl(_PR_SET_PDEATHSIG, int(news), 0, 0, 0)
         self._ask_after_parent()
         return asked == 0
 

@@ -29,8 +29,7 @@ class Handlers:
     """
 
     def __init__(self, plugin: BasePlugin) -> None:
-        self._inflight = InFlight()
-        self._threads = HandlerThreads(f"weir-plugin-{plugin.name}", self._inflight, limit=THREADS)
+        self._threads = HandlerThreads(f"weir-plugin-{plugin.name}", InFlight(), limit=THREADS)
         found = {name: getattr(plugin, name, None) for names in HANDLERS.values() for name in names}
         self._functions = {name: handler for name, handler in found.items() if callable(handler)}
         self._invocations = {name: self.invocation(handler) for name, handler in self._functions.items()}
@@ -56,10 +55,6 @@ class Handlers:
     async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> object:
         """Call a plain function that may block."""
         return await _contained(self._in_thread(function, arguments))
-
-    async def idle(self) -> None:
-        """Wait until no handler is in a thread."""
-        await self._inflight.idle()
 
     async def _in_thread(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> object:
         return await _finished(await self._threads.run(function, *arguments))

@@ -39,13 +39,12 @@ class Output:
         self._arrived = asyncio.Event()
         threading.Thread(target=self._drain, args=(reader,), name="weir-stdout", daemon=True).start()
 
-    def say(self, line: bytes) -> None:
-        """Write the handshake to what was standard output.
-
-        Raises:
-            OSError: Nobody is there to read it.
-        """
-        os.write(self._handshake, line)
+    def say(self, line: bytes) -> bool:
+        """Write the handshake to what was standard output; false when nobody is there to read it."""
+        try:
+            return os.write(self._handshake, line) == len(line)
+        except OSError:
+            return False
 
     async def read(self, _: object = None) -> AsyncIterator[StdioData]:
         """What is printed, in pieces, for as long as somebody reads."""

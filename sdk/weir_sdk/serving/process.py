@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -46,6 +47,8 @@ def run(make_plugin: Callable[[], BasePlugin], runtime: Runtime | None) -> None:
     """Be a plugin until the host ends it; ``SystemExit(1)`` when that cannot even begin."""
     try:
         check_cookie(os.environ)
+        # In a terminal Ctrl-C reaches the host too, and the host decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         output = Output()
         plugin = _made(make_plugin)
         place = SocketPlace.make(os.environ)
@@ -82,11 +85,8 @@ async def _serve(plugin: BasePlugin, runtime: Runtime, output: Output, place: So
     server.add_insecure_port(f"unix:{place.path}")
     await server.start()
     try:
-        output.say(handshake_line(place.path))
-        await ending.wanted()
-        await lifecycle.release(LEAVE_S / 2)
-    except OSError:  # nobody is there to read the handshake
-        return
+        if output.say(handshake_line(place.path)):
+            await lifecycle.release(await ending.wanted())
     finally:
         await server.stop(_CUT_S)
         await gateway.close()
