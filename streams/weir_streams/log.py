@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -78,4 +78,18 @@ class EventLog(Protocol):
 
     async def close(self) -> None:
         """Release what the log itself holds; consumers are closed by their owners first."""
+        ...
+
+
+class RangeReader(Protocol):
+    """Reads a stretch of the log again, for nobody's group: no offset moves, and nothing is held."""
+
+    def read_range(self, partition: Partition, first: int, last: int) -> AsyncIterator[Sequence[LogRecord]]:
+        """The records with offsets from ``first`` to ``last``, both included, in order and in small batches.
+
+        What is not kept any more is left out, without a word.
+
+        Raises:
+            LogUnavailableError: Retryable; the log cannot be read now.
+        """
         ...
