@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from weir_core.objects import App
+from weir_core.objects import App, BodyCapture
 from weir_core.usage import Answer, Usage
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields
 from weir_host.calls import CallInfo
+from weir_proxy.capture import stricter
 from weir_proxy.client import ClientRequest
 from weir_proxy.configuration import Configuration, ServedLlm, Target
 from weir_proxy.headers import RequestHeaders
@@ -90,6 +91,13 @@ class Call(msgspec.Struct, kw_only=True):
     def streams(self) -> bool:
         """Whether the client asked for server-sent events."""
         return self.fields is not None and self.fields.stream
+
+    @property
+    def body_capture(self) -> BodyCapture:
+        """How much of the bodies the events keep: nothing of a caller that nobody knows."""
+        if self.caller is None:
+            return "none"
+        return stricter(self.served.llm.body_capture, self.caller.app.body_capture)
 
     @property
     def client_gone(self) -> bool:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from weir_core.objects import HookType, Llm, Plugin, StreamMode
 from weir_core.prices import PriceTable
 from weir_core.snapshot import Snapshot
 from weir_core.vendors import Operation, Vendor, get_vendor
 from weir_proxy.errors import RefusalError
+from weir_proxy.headers import header_lines
 from weir_proxy.routes import Mode, clean_native_path, match_llm
 
 _GUARDS: frozenset[HookType] = frozenset(("pre_auth", "auth", "post_auth"))
@@ -22,7 +24,8 @@ _MAX_KNOWN_TARGETS = 4096
 class HookPoint:
     """One plugin at one stage of one LLM: whom to call, for how long, and what a failure means.
 
-    ``shown_headers`` are the lower-case globs of request headers that also go to the client.
+    ``shown_headers`` are the lower-case globs of request headers that also go to the client;
+    ``config_override`` is laid over the plugin's config and gives the attachment an instance of its own.
     """
 
     plugin_id: int
@@ -32,17 +35,22 @@ class HookPoint:
     stream_mode: StreamMode
     default_app_id: int | None
     shown_headers: tuple[str, ...]
+    config_override: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ServedLlm:
-    """An LLM as the proxy serves it. ``set_headers`` (the vendor's key and more) go upstream every time."""
+    """An LLM as the proxy serves it.
+
+    ``set_headers`` (the vendor's key and more) go upstream every time; ``set_lines`` are the same as text.
+    """
 
     llm: Llm
     vendor: Vendor
     timeout_s: float
     allowed_models: re.Pattern[str] | None
     set_headers: tuple[tuple[str, str], ...]
+    set_lines: str
     pre_auth: tuple[HookPoint, ...]
     auth: tuple[HookPoint, ...]
     post_auth: tuple[HookPoint, ...]
@@ -133,13 +141,15 @@ def _find_operation(vendor: Vendor, method: str, native_path: str) -> Operation:
 def _serve(llm: Llm, plugins: Mapping[int, Plugin]) -> ServedLlm:
     vendor = get_vendor(llm.vendor)
     key_headers = vendor.upstream_auth_headers(llm.api_key.reveal()) if llm.api_key else []
+    # Answers are read for their usage, so none is asked for in compressed form.
+    set_headers = (*key_headers, ("accept-encoding", "identity"))
     return ServedLlm(
         llm=llm,
         vendor=vendor,
         timeout_s=float(llm.timeout_seconds),
         allowed_models=_one_pattern(llm.allowed_models) if llm.allowed_models else None,
-        # Answers are read for their usage, so none is asked for in compressed form.
-        set_headers=(*key_headers, ("accept-encoding", "identity")),
+        set_headers=set_headers,
+        set_lines=header_lines(set_headers),
         pre_auth=_stage(llm, plugins, "pre_auth"),
         auth=_stage(llm, plugins, "auth"),
         post_auth=_stage(llm, plugins, "post_auth"),
@@ -172,6 +182,7 @@ def _stage(llm: Llm, plugins: Mapping[int, Plugin], hook_type: HookType) -> tupl
                 stream_mode=attachment.stream_mode,
                 default_app_id=attachment.default_app_id,
                 shown_headers=tuple(glob.lower() for glob in attachment.response_headers),
+                config_override=attachment.config_override,
             )
         )
     return tuple(points)

@@ -7,7 +7,7 @@ from typing import Any
 from weir_core.clock import rfc3339
 from weir_core.periods import month_at
 from weir_proxy.call import Call
-from weir_proxy.capture import NOTHING, capture, stricter
+from weir_proxy.capture import capture
 from weir_proxy.settlement import Settlement
 from weir_streams.events import Analytics, BudgetUsage, Event, Latency, ProxyLog
 
@@ -48,11 +48,9 @@ def _identity(call: Call) -> dict[str, Any]:
 
 
 def _proxy_log(call: Call, identity: dict[str, Any], total_ms: float, capture_limit: int) -> ProxyLog:
-    request = response = NOTHING
-    if call.caller is not None:
-        how = stricter(call.served.llm.body_capture, call.caller.app.body_capture)
-        request = capture(call.upstream_body or call.body, capture_limit, how)
-        response = capture(call.response_body, capture_limit, how, call.response_sha256)
+    how = call.body_capture
+    request = capture(call.upstream_body or call.body, capture_limit, how)
+    response = capture(call.response_body, capture_limit, how, call.response_sha256)
     return ProxyLog(
         **identity,
         event_id=call.slot.event_ids.proxy_log,

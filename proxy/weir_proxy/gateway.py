@@ -9,6 +9,7 @@ from weir_proxy.configuration import Configuration
 from weir_proxy.hooks import HookPipeline
 from weir_proxy.metrics import Metrics
 from weir_proxy.recorder import Recorder
+from weir_proxy.stream_end import StreamEnds
 from weir_proxy.upstream import Upstream
 from weir_streams.spool import Spool
 
@@ -21,6 +22,7 @@ class Gateway:
     spool: Spool
     upstream: Upstream
     hooks: HookPipeline
+    stream_ends: StreamEnds
     recorder: Recorder
     metrics: Metrics
     clock: Clock

@@ -7,6 +7,7 @@ Failure behaviour, per hook:
 | not ready (starting, failed)      | 503 plugin_unavailable         | as if it were not attached    |
 | past its deadline                 | 503 plugin_unavailable         | its changes are dropped       |
 | raises, or answers rubbish        | 500 plugin_error               | its changes are dropped       |
+| cannot take a body of that size   | 413 too_large_for_plugin       | as if it were not attached    |
 
 An auth plugin that fails open is passed over: the next auth plugin decides, and after the last one the
 built-in credential check. A failure never lets a caller in.
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, TypeVar
 
-from weir_host.calls import RequestOutcome
-from weir_host.errors import PluginError, PluginNotReadyError, PluginTimeoutError
+from weir_host.calls import CallInfo, RequestOutcome
+from weir_host.errors import PluginError, PluginNotReadyError, PluginTimeoutError, PluginTooLargeError
 from weir_host.host import PluginHost
 from weir_host.instance import Instance
 from weir_host.invoke import call_with_deadline
@@ -29,16 +30,16 @@ from weir_proxy.call import Call, Caller
 from weir_proxy.configuration import HookPoint
 from weir_proxy.errors import PluginAnswerError, RefusalError
 from weir_proxy.headers import header_changes
-from weir_sdk import Credential, PluginResponse, Request, Response
+from weir_sdk import Credential, PluginResponse, Request, Response, StreamComplete
 
 _Result = TypeVar("_Result")
-_Subject = TypeVar("_Subject", Request, Response)
+_Subject = TypeVar("_Subject", Request, Response, StreamComplete)
 
 
 class FailureLog(Protocol):
-    """Where a failed hook is told: a log line and a counter."""
+    """Where a failed hook is told: a counter, and a log line unless it has failed before (``again``)."""
 
-    def __call__(self, call: Call, point: HookPoint, error: PluginError) -> None: ...
+    def __call__(self, call: Call, point: HookPoint, error: PluginError, *, again: bool = False) -> None: ...
 
 
 class HookPipeline:
@@ -99,16 +100,41 @@ class HookPipeline:
     async def response(self, call: Call, response: Response) -> Response:
         """Run both phases over a whole answer and return what the client shall get."""
         response = await self.response_headers(call, response)
-        return await self.response_body(call, call.served.response, response)
+        return await self.response_body(call, response)
 
-    async def response_body(self, call: Call, points: Sequence[HookPoint], response: Response) -> Response:
-        """Run the body phase over a whole answer or one event of a stream; the same object is unchanged."""
-        for point in points:
+    async def response_body(self, call: Call, response: Response) -> Response:
+        """Run the body phase over a whole answer; the same object is unchanged."""
+        for point in call.served.response:
             changed = await self._run(
                 call, point, lambda plugin, answer: plugin.response_body(call.info, answer), response
             )
             response = changed or response
         return response
+
+    async def stream_body(
+        self, call: Call, point: HookPoint, response: Response, within_s: float
+    ) -> Response | None:
+        """Run one plugin's body phase over an event of a stream, or over the whole of one; None is unchanged.
+
+        Raises:
+            PluginError: It failed; ``failed`` says what that means.
+        """
+        return await self._attempt(
+            call, point, lambda plugin, part: plugin.response_body(call.info, part), response, within_s
+        )
+
+    def failed(self, call: Call, point: HookPoint, error: PluginError, *, again: bool = False) -> None:
+        """Note a failed hook, and pass it over or end the call, as its attachment wants it.
+
+        Args:
+            again: The hook has failed before in the same stream.
+
+        Raises:
+            RefusalError: A closed plugin failed.
+        """
+        self._on_failure(call, point, error, again=again)
+        if point.fail_closed:
+            raise _closed(point, error) from error
 
     async def response_headers(self, call: Call, response: Response) -> Response:
         """Run the headers phase; for a stream this is before its first byte."""
@@ -119,6 +145,26 @@ class HookPipeline:
             response = changed or response
         return response
 
+    def may_serve(self, point: HookPoint, handler: str) -> bool:
+        """Whether the plugin has this handler; one that cannot run now may have it."""
+        plugin = self._plugin(point)
+        return plugin is None or plugin.implements(handler)
+
+    async def stream_complete(
+        self, call: Call, point: HookPoint, info: CallInfo, stream: StreamComplete, within_s: float
+    ) -> None:
+        """Tell one plugin of a finished stream; a failure is only noted, the answer is out."""
+        try:
+            await self._attempt(
+                call, point, lambda plugin, end: plugin.stream_complete(info, end), stream, within_s
+            )
+        except PluginError as error:
+            self.missed(call, point, error)
+
+    def missed(self, call: Call, point: HookPoint, error: PluginError) -> None:
+        """Note a failure that changes nothing any more."""
+        self._on_failure(call, point, error)
+
     async def _run(
         self,
         call: Call,
@@ -127,21 +173,32 @@ class HookPipeline:
         subject: _Subject,
     ) -> _Result | None:
         """One hook under its deadline; None when it failed and its failure is to be passed over."""
+        try:
+            return await self._attempt(call, point, hook, subject, point.timeout_s)
+        except PluginError as error:
+            self.failed(call, point, error)
+            return None
+
+    async def _attempt(
+        self,
+        call: Call,
+        point: HookPoint,
+        hook: Callable[[Instance, _Subject], Coroutine[Any, Any, _Result]],
+        subject: _Subject,
+        within_s: float,
+    ) -> _Result:
         started = time.perf_counter()
         try:
-            plugin = self._host.get(point.plugin_id)
+            plugin = self._plugin(point)
             if plugin is None:
                 raise PluginNotReadyError(f"plugin {point.plugin} is not ready")
-            deadline = self._loop.time() + point.timeout_s
-            return await call_with_deadline(hook(plugin, subject), deadline, self._loop)
-        except PluginError as error:
-            self._on_failure(call, point, error)
-            if point.fail_closed:
-                raise _closed(point, error) from error
-            return None
+            return await call_with_deadline(hook(plugin, subject), self._loop.time() + within_s, self._loop)
         finally:
             spent = (time.perf_counter() - started) * 1000
             call.plugin_ms[point.plugin] = round(call.plugin_ms.get(point.plugin, 0.0) + spent, 3)
+
+    def _plugin(self, point: HookPoint) -> Instance | None:
+        return self._host.get(point.plugin_id, point.config_override)
 
 
 def view_of(call: Call) -> Request:
@@ -233,6 +290,14 @@ def _closed(point: HookPoint, error: PluginError) -> RefusalError:
             f"The plugin {point.plugin} guards this LLM and is not available. Try again shortly.",
             outcome="blocked",
             headers=(("retry-after", "1"),),
+            blocked_by=point.plugin,
+        )
+    if isinstance(error, PluginTooLargeError):
+        return RefusalError(
+            413,
+            "too_large_for_plugin",
+            f"The plugin {point.plugin} guards this LLM and cannot take a body of this size.",
+            outcome="blocked",
             blocked_by=point.plugin,
         )
     return RefusalError(

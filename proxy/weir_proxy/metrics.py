@@ -61,10 +61,15 @@ class Metrics:
         """How many slots of the in-flight table are taken now."""
         self._in_flight.set(count)
 
-    def plugin_failed(self, call: Call, point: HookPoint, error: PluginError) -> None:
-        """A hook failed; its policy decides what that means for the call."""
+    def plugin_failed(self, call: Call, point: HookPoint, error: PluginError, *, again: bool = False) -> None:
+        """A hook failed; its policy decides what that means for the call.
+
+        A hook that fails ``again`` in the same stream is counted, but has been logged already.
+        """
         reason = type(error).__name__
         self._plugin_failures.labels(point.plugin, reason).inc()
+        if again:
+            return
         _log.warning(
             "plugin call failed",
             plugin=point.plugin,

@@ -27,6 +27,7 @@ from weir_proxy.http_server import HttpServer
 from weir_proxy.metrics import Metrics
 from weir_proxy.protocol import ClientDeadlines
 from weir_proxy.recorder import Recorder
+from weir_proxy.stream_end import StreamEnds
 from weir_proxy.upstream import Upstream
 from weir_streams.config_feed import ConfigFeed
 from weir_streams.spool import Spool
@@ -125,6 +126,7 @@ class ProxyWorker:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+            await self._gateway.stream_ends.close(options.shutdown_grace_s)
             await handover.close()
             await self._gateway.upstream.close()
 
@@ -137,11 +139,13 @@ class ProxyWorker:
     def _open_gateway(self) -> Gateway:
         options, metrics = self._options, Metrics(self._registry)
         snapshot = self._feed.current(options.edge_namespace) or Snapshot(0)
+        hooks = HookPipeline(self._host, metrics.plugin_failed)
         return Gateway(
             configuration=Configuration(snapshot),
             spool=self._spool,
             upstream=Upstream.open(),
-            hooks=HookPipeline(self._host, metrics.plugin_failed),
+            hooks=hooks,
+            stream_ends=StreamEnds(hooks),
             recorder=Recorder(
                 self._spool,
                 metrics,
