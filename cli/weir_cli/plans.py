@@ -39,7 +39,7 @@ class Household:
             name=name,
             role=role,
             supervisor_pid=os.getpid(),
-            settings=self.settings.without_secrets() | {"data_dir": str(self.data_dir.root)},
+            settings=self.settings.for_children() | {"data_dir": str(self.data_dir.root)},
             encryption_keys=self.encryption_keys,
             lock_fd=self.lock_fd,
             listen_fds=listen_fds,

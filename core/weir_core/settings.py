@@ -15,20 +15,22 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
 )
 
 from weir_core.errors import SettingsError
+from weir_core.kafka_options import KafkaOptions
+from weir_core.options_table import OptionsTable
 
 ENVIRONMENT_PREFIX: Final = "WEIR_"
 
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
 _SECRETS: Final = frozenset({"admin_token", "encryption_keys", "edge_token"})
-_NEVER_SHOWN: Final = _SECRETS | {"database_url"}
+_NESTED_SECRETS: Final[Mapping[str, Any]] = {"kafka": {"sasl_password"}}
+_NEVER_SHOWN: Final = _SECRETS | {"database_url", "kafka.sasl_password"}
 
 
 def _refuse_until_supported(value: object) -> None:
@@ -62,11 +64,7 @@ _LaterSecret = Annotated[SecretStr | None, AfterValidator(_refuse_until_supporte
 _Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class SpoolOptions(_Table):
+class SpoolOptions(OptionsTable):
     """The ``[spool]`` table: how durable events are, and how long they stay for replay."""
 
     sync: Literal["interval", "always"] = Field(
@@ -91,7 +89,7 @@ class SpoolOptions(_Table):
     )
 
 
-class Settings(_Table):
+class Settings(OptionsTable):
     """What an installation decides. See ``docs/settings.md``, which is made from this class."""
 
     data_dir: Path = Field(
@@ -117,7 +115,6 @@ class Settings(_Table):
         default=None,
         description="SQLAlchemy URL; unset means `weir.db` in the data directory. SQLite only, yet.",
     )
-    kafka_bootstrap_servers: _LaterText = Field(default=None, description="Not supported yet.")
     elasticsearch_url: _LaterText = Field(default=None, description="Not supported yet.")
     control_url: _LaterText = Field(default=None, description="Not supported yet.")
     edge_token: _LaterSecret = Field(default=None, description="Not supported yet.")
@@ -181,10 +178,19 @@ class Settings(_Table):
         "authenticated; more are only counted.",
     )
     spool: SpoolOptions = SpoolOptions()
+    kafka: KafkaOptions = KafkaOptions()
 
     def without_secrets(self) -> dict[str, Any]:
-        """Plain JSON values that make the same settings again, but for tokens and keys."""
-        return self.model_dump(mode="json", exclude=set(_SECRETS))
+        """Plain JSON values that make the same settings again, but for tokens, keys and passwords."""
+        return self.model_dump(mode="json", exclude={**dict.fromkeys(_SECRETS, True), **_NESTED_SECRETS})
+
+    def for_children(self) -> dict[str, Any]:
+        """``without_secrets`` and the passwords that every role needs; never to be shown."""
+        plain = self.without_secrets()
+        password = self.kafka.sasl_password
+        if password is not None:
+            plain["kafka"]["sasl_password"] = password.get_secret_value()
+        return plain
 
 
 class SettingName(NamedTuple):
@@ -254,7 +260,7 @@ class _Source(NamedTuple):
 def _names_of(table: type[BaseModel], prefix: str) -> Iterator[SettingName]:
     for name, field in table.model_fields.items():
         dotted = prefix + name
-        if isinstance(field.default, _Table):
+        if isinstance(field.default, OptionsTable):
             yield from _names_of(type(field.default), f"{dotted}.")
         else:
             yield SettingName(dotted, _environment_name(dotted), field.default, field.description or "")
