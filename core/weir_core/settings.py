@@ -23,6 +23,7 @@ from pydantic import (
 from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions
 from weir_core.options_table import OptionsTable
+from weir_core.retention_options import RetentionOptions
 
 ENVIRONMENT_PREFIX: Final = "WEIR_"
 
@@ -178,6 +179,7 @@ class Settings(OptionsTable):
         "authenticated; more are only counted.",
     )
     spool: SpoolOptions = SpoolOptions()
+    retention: RetentionOptions = RetentionOptions()
     kafka: KafkaOptions = KafkaOptions()
 
     def without_secrets(self) -> dict[str, Any]:
