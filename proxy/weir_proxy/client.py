@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from weir_proxy.errors import ClientGoneError, ClientTooSlowError
-from weir_proxy.headers import RequestHeaders
+from weir_proxy.headers import RequestHeaders, header_lines
 
 if TYPE_CHECKING:
     from weir_proxy.protocol import GatewayProtocol
@@ -20,7 +20,7 @@ _STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n" for status in range(100, 600)
 }
 
-HeaderLines = Iterable[tuple[str, str]]
+HeaderItems = Iterable[tuple[str, str]]
 
 
 class ClientRequest:
@@ -136,7 +136,7 @@ class ClientRequest:
         self._protocol.take_more()
         return piece
 
-    async def answer(self, status: int, headers: HeaderLines, body: bytes) -> None:
+    async def answer(self, status: int, headers: HeaderItems, body: bytes) -> None:
         """Send a whole answer, head and body, in one write; Content-Length is added.
 
         Waits while the client does not read what it was sent before; does nothing when it has hung up.
@@ -151,26 +151,22 @@ class ClientRequest:
         await self._writable(_UNREAD_S)
         if self._protocol.client_gone:
             return
-        lines = [f"{name}: {value}\r\n" for name, value in headers]
-        if status not in _BODILESS:
-            lines.append(f"content-length: {len(body)}\r\n")
-        head = self._head(status, lines)
+        framing = "" if status in _BODILESS else f"content-length: {len(body)}\r\n"
+        head = self._head(status, headers, framing)
         self._protocol.write(head if self.method == "HEAD" or status in _BODILESS else head + body)
         self._complete()
 
-    async def start(self, status: int, headers: HeaderLines) -> None:
+    async def start(self, status: int, headers: HeaderItems) -> None:
         """Send the head of an answer whose body follows in pieces.
 
         Raises:
             ValueError: A header holds a line break.
         """
         await self._writable(None)
-        lines = [f"{name}: {value}\r\n" for name, value in headers]
-        if self._chunked:
-            lines.append("transfer-encoding: chunked\r\n")
-        else:
+        if not self._chunked:
             self.keep_alive = False
-        self._protocol.write(self._head(status, lines))
+        framing = "transfer-encoding: chunked\r\n" if self._chunked else ""
+        self._protocol.write(self._head(status, headers, framing))
 
     async def write(self, piece: bytes) -> None:
         """Send a piece of the body; waits while the client does not read."""
@@ -217,14 +213,11 @@ class ClientRequest:
         """The client has hung up: nobody waits for it any more."""
         self._wake()
 
-    def _head(self, status: int, lines: list[str]) -> bytes:
-        if not self.keep_alive:
-            lines.append("connection: close\r\n")
-        head = "".join(lines)
-        if head.count("\n") != len(lines) or head.count("\r") != len(lines):
-            raise ValueError("a header of the answer holds a line break")
+    def _head(self, status: int, headers: HeaderItems, framing: str) -> bytes:
+        close = "" if self.keep_alive else "connection: close\r\n"
+        head = f"{_STATUS_LINES[status]}{header_lines(headers)}{framing}{close}\r\n"
         self.answering = True
-        return (_STATUS_LINES[status] + head + "\r\n").encode("latin-1", "replace")
+        return head.encode("latin-1", "replace")
 
     def _complete(self) -> None:
         self.answered = True

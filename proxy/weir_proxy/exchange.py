@@ -8,7 +8,7 @@ from weir_core.errors import InvalidInputError
 from weir_core.vendors.body import with_include_usage, with_model
 from weir_proxy.call import Call
 from weir_proxy.errors import RefusalError, UpstreamError
-from weir_proxy.headers import query_without_key, upstream_headers
+from weir_proxy.headers import header_lines, query_without_key, upstream_headers
 from weir_proxy.settlement import reserve
 from weir_proxy.upstream import Headers, UpstreamRequest
 from weir_streams.events import Attempt
@@ -58,6 +58,7 @@ def begin_attempt(call: Call) -> UpstreamRequest:
     """Compose what goes out, and note its worst case durably before its first byte does."""
     operation = call.operation
     metered = operation is not None and operation.metered
+    headers = _header_lines(call)
     worst = reserve(call)
     call.slot.mark_sending(
         model=call.model,
@@ -75,25 +76,27 @@ def begin_attempt(call: Call) -> UpstreamRequest:
     return UpstreamRequest(
         method=call.method,
         url=f"{url}?{query}" if query else url,
-        headers=upstream_headers(call.headers, call.changed_headers, _set_headers(call)),
+        headers=headers,
         body=call.upstream_body,
         timeout_s=call.served.timeout_s,
     )
 
 
-def _set_headers(call: Call) -> list[tuple[str, str]]:
-    """What the gateway sets on every upstream request, whatever the client and the plugins sent."""
-    headers = [
-        *call.served.set_headers,
-        ("x-request-id", call.request_id),
-        ("traceparent", call.trace.traceparent),
-    ]
+def _header_lines(call: Call) -> str:
+    """All headers, whatever the client and the plugins sent: the gateway's own have the last word."""
+    own = [("x-request-id", call.request_id), ("traceparent", call.trace.traceparent)]
     if call.trace.tracestate:
-        headers.append(("tracestate", call.trace.tracestate))
+        own.append(("tracestate", call.trace.tracestate))
     for item in call.served.vendor.default_headers:
         if item[0] not in call.headers.first:
-            headers.append(item)
-    return headers
+            own.append(item)
+    if "user-agent" not in call.headers.first:
+        own.append(("user-agent", "weir"))
+    if not call.changed_headers:
+        return call.headers.forwarded_lines + call.served.set_lines + header_lines(own)
+    return header_lines(
+        upstream_headers(call.headers, call.changed_headers, [*call.served.set_headers, *own])
+    )
 
 
 def note_answer(call: Call, status: int, headers: Headers) -> None:

@@ -95,6 +95,11 @@ class RequestHeaders:
         hop = _named_by_connection(self.items)
         return [item for item in self.items if item[0] not in _NOT_FORWARDED and item[0] not in hop]
 
+    @cached_property
+    def forwarded_lines(self) -> str:
+        """The same as header lines."""
+        return header_lines(self.forwarded)
+
 
 def presented_credential(headers: RequestHeaders, query: str) -> PresentedCredential | None:
     """The caller's key, from its headers or from ``?key=``.
@@ -125,6 +130,19 @@ def query_without_key(query: str) -> str:
     return query if len(kept) == len(pairs) else urlencode(kept)
 
 
+def header_lines(items: Iterable[tuple[str, str]]) -> str:
+    """Headers as they stand in a message, each line ended by CRLF.
+
+    Raises:
+        ValueError: One of them holds a line break.
+    """
+    lines = [f"{name}: {value}\r\n" for name, value in items]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines):
+        raise ValueError("a header holds a line break")
+    return text
+
+
 def upstream_headers(
     client: RequestHeaders,
     changed_by_plugins: Mapping[str, str | None],
@@ -137,8 +155,6 @@ def upstream_headers(
         changed_by_plugins: Lower-case name to new value, or to None when a plugin removed it.
         set_by_gateway: The vendor's credential, trace context, request id; no plugin may set these.
     """
-    if not changed_by_plugins:
-        return [*client.forwarded, *set_by_gateway]
     ours = {name for name, _ in set_by_gateway} | _FRAMING
     if not ours.isdisjoint(CREDENTIAL_HEADERS):
         ours |= CREDENTIAL_HEADERS

@@ -9,6 +9,7 @@ from weir_proxy.headers import (
     PresentedCredential,
     RequestHeaders,
     client_headers,
+    header_lines,
     presented_credential,
     query_without_key,
     upstream_headers,
@@ -78,6 +79,13 @@ def test_a_plugins_header_overwrites_the_clients_and_the_gateways_wins_over_both
         [("authorization", "Bearer vendor")],
     )
     assert sent == [("x-team", "new"), ("authorization", "Bearer vendor")]
+
+
+def test_headers_become_lines_and_a_line_break_in_one_is_refused() -> None:
+    assert header_lines([("a", "1"), ("b", "2")]) == "a: 1\r\nb: 2\r\n"
+    for smuggled in ("v\r\nx: y", "v\n", "v\r"):
+        with pytest.raises(ValueError, match="line break"):
+            header_lines([("a", smuggled)])
 
 
 def test_the_callers_key_is_taken_out_of_the_query_and_nothing_else() -> None:

@@ -9,11 +9,14 @@ Headers = Sequence[tuple[str, str]]
 
 
 class UpstreamRequest(NamedTuple):
-    """What goes out, complete but for Host and Content-Length. ``timeout_s`` bounds the whole exchange."""
+    """What goes out. ``timeout_s`` bounds the whole exchange.
+
+    ``headers`` are header lines, each ended by CRLF; Host and Content-Length are added.
+    """
 
     method: str
     url: str
-    headers: Headers
+    headers: str
     body: bytes
     timeout_s: float
 
