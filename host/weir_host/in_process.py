@@ -44,7 +44,7 @@ from weir_sdk import (
     StreamComplete,
 )
 from weir_sdk.context import Surroundings, call_of
-from weir_sdk.errors import RubbishError
+from weir_sdk.errors import HandlerQuitError, RubbishError
 from weir_sdk.outcomes import (
     auth_outcome,
     batch_outcome,
@@ -264,6 +264,8 @@ class InProcessPlugin:
     def _failure(self, name: str, error: BaseException) -> PluginError:
         if isinstance(error, RubbishError):
             return PluginProtocolError(f"plugin {self._plugin.name!r}: {name} {error}")
+        if isinstance(error, SystemExit):
+            error = HandlerQuitError(f"it called sys.exit({error.code!r})")
         return PluginCallError(
             f"plugin {self._plugin.name!r}: {name} raised {described(error)}",
             retryable=bool(getattr(error, "retryable", True)),

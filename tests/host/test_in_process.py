@@ -147,7 +147,7 @@ class TestFailures:
         [
             (ValueError, "raised ValueError: no", True),
             (PermanentError, "raised PermanentError: no", False),
-            (SystemExit, "raised SystemExit: no", True),
+            (SystemExit, r"raised HandlerQuitError: it called sys\.exit\('no'\)", True),
             (asyncio.CancelledError, "cancelled|CancelledError", True),
             (StopIteration, "StopIteration", True),
         ],
