@@ -49,7 +49,10 @@ class Household:
 
 
 def children(household: Household, listeners: Listeners, demo_upstream: Command | None) -> list[ChildPlan]:
-    """Proxies stop first, so that nothing is cut off; then what reads their events; then what serves both."""
+    """Proxies stop first, so that nothing is cut off; then what reads their events; then what serves both.
+
+    With Kafka there is a relay, which on its way out delivers what the proxies left.
+    """
     settings = household.settings
     plans = [
         ChildPlan(
@@ -60,6 +63,10 @@ def children(household: Household, listeners: Listeners, demo_upstream: Command 
         )
         for number in range(1, settings.workers + 1)
     ]
+    if settings.kafka.bootstrap_servers is not None:
+        relay = household.child("relay", "weir_cli.roles.relay:run")
+        grace_s = settings.kafka.relay_drain_seconds + _SETTLE_S
+        plans.append(ChildPlan("relay", relay, stop_order=1, grace_s=grace_s))
     collectors = household.child("collectors", "weir_cli.roles.collectors:run")
     plans.append(ChildPlan("collectors", collectors, stop_order=1, grace_s=_COLLECTORS_GRACE_S))
     control = household.child("control", "weir_cli.roles.control:run", listeners.control, listeners.internal)

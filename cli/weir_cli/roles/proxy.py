@@ -20,6 +20,7 @@ from weir_core.settings import Settings
 from weir_host.host import PluginHost
 from weir_proxy.server import ProxyOptions, ProxyWorker
 from weir_streams.config_feed import FileConfigFeed
+from weir_streams.kafka.relay import RELAY_GROUP
 from weir_streams.settings import SpoolSettings
 from weir_streams.spool import Spool
 
@@ -38,7 +39,9 @@ async def run(context: RoleContext) -> None:
             settings=spool_settings(settings),
             clock=context.clock,
             logger=context.logger,
-            needed_groups=partial(_observers, feed, settings.edge_namespace),
+            needed_groups=tuple
+            if with_kafka(settings)
+            else partial(_observers, feed, settings.edge_namespace),
         )
         opened.callback(spool.close)
         host = PluginHost(
@@ -74,8 +77,16 @@ def _observers(feed: FileConfigFeed, namespace: str) -> Collection[str] | None:
     return None if snapshot is None else observer_groups(snapshot)
 
 
+def with_kafka(settings: Settings) -> bool:
+    """Whether the spool only has to keep what the relay has not delivered."""
+    return settings.kafka.bootstrap_servers is not None
+
+
 def spool_settings(settings: Settings) -> SpoolSettings:
-    """The ``[spool]`` table in the event path's own terms. Retention waits for the deciding groups."""
+    """The ``[spool]`` table in the event path's own terms.
+
+    Retention waits for the deciding groups; with Kafka, where these read there, for the relay alone.
+    """
     spool = settings.spool
     return SpoolSettings(
         sync=spool.sync,
@@ -84,7 +95,7 @@ def spool_settings(settings: Settings) -> SpoolSettings:
         max_bytes=spool.max_bytes,
         retention_s=spool.retention_hours * _SECONDS_PER_HOUR,
         retention_bytes=spool.retention_bytes,
-        required_groups=tuple(DECIDING_GROUPS.values()),
+        required_groups=(RELAY_GROUP,) if with_kafka(settings) else tuple(DECIDING_GROUPS.values()),
     )
 
 

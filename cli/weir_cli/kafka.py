@@ -1,0 +1,82 @@
+"""The ``[kafka]`` table in the event path's own terms, and which event log an installation has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from weir_core.clock import Clock
+from weir_core.errors import SettingsError
+from weir_core.kafka_options import KafkaOptions
+from weir_streams.embedded import EmbeddedLog
+from weir_streams.kafka.event_log import KafkaEventLog
+from weir_streams.kafka.settings import KafkaSettings, RelaySettings, Security
+from weir_streams.kafka.topics import TopicOptions
+from weir_streams.reports import Logger
+
+_MS_PER_DAY: Final = 24 * 3600 * 1000
+
+
+def kafka_settings(options: KafkaOptions) -> KafkaSettings:
+    """How to reach the brokers.
+
+    Raises:
+        SettingsError: Kafka is not configured, or what is configured does not fit together.
+    """
+    if options.bootstrap_servers is None:
+        raise SettingsError("kafka.bootstrap_servers is not set; give WEIR_KAFKA_BOOTSTRAP_SERVERS")
+    password = options.sasl_password
+    return KafkaSettings(
+        bootstrap_servers=options.bootstrap_servers,
+        prefix=options.prefix,
+        security=Security(
+            protocol=options.security_protocol,
+            ca_file=options.ssl_ca_file,
+            certificate_file=options.ssl_certificate_file,
+            key_file=options.ssl_key_file,
+            mechanism=options.sasl_mechanism,
+            username=options.sasl_username,
+            password=None if password is None else password.get_secret_value(),
+        ),
+    )
+
+
+def relay_settings(options: KafkaOptions) -> RelaySettings:
+    """How the relay works."""
+    return RelaySettings(
+        compression=options.compression,
+        bytes_per_s=options.relay_bytes_per_second,
+        drain_s=options.relay_drain_seconds,
+    )
+
+
+def topic_options(options: KafkaOptions) -> TopicOptions:
+    """What ``weir topics`` makes of the topics."""
+    return TopicOptions(
+        partitions=options.partitions,
+        replication_factor=options.replication_factor,
+        min_insync_replicas=options.min_insync_replicas,
+        proxy_log_ms=round(options.proxy_log_days * _MS_PER_DAY),
+        analytics_ms=round(options.analytics_days * _MS_PER_DAY),
+        budget_usage_ms=round(options.budget_usage_days * _MS_PER_DAY),
+    )
+
+
+def open_event_log(
+    options: KafkaOptions, data_dir: Path, *, instance: str, clock: Clock, logger: Logger
+) -> EmbeddedLog | KafkaEventLog:
+    """Kafka where it is configured, else the spools of the data directory.
+
+    Args:
+        options: The ``[kafka]`` table.
+        data_dir: Where the spools are.
+        instance: The name of this process within its groups; the same after a restart, and no other's.
+        clock: Paces waiting.
+        logger: Told of damage, rebalances and records that were missing.
+
+    Raises:
+        SettingsError: The ``[kafka]`` table does not fit together.
+    """
+    if options.bootstrap_servers is None:
+        return EmbeddedLog(data_dir, clock=clock, logger=logger)
+    return KafkaEventLog(kafka_settings(options), clock=clock, logger=logger, instance=instance)

@@ -1,0 +1,243 @@
+"""The topics of an installation: what they should be, how they are, and making them so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from aiokafka.admin import (  # type: ignore[import-untyped]
+    AIOKafkaAdminClient,
+    NewPartitions,
+    NewTopic,
+)
+from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
+    ConfigResource,
+    ConfigResourceType,
+)
+from aiokafka.errors import TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
+
+from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
+from weir_streams.kafka.failures import translated
+from weir_streams.kafka.settings import KafkaSettings
+
+EDGE_PAYLOAD_TOPIC: Final = "weir.edge-payload.v1"
+EDGE_PAYLOAD_RESULT_TOPIC: Final = "weir.edge-payload-result.v1"
+PLUGIN_EVENT_TOPIC: Final = "weir.plugin-event.v1"
+DEAD_LETTER_TOPIC: Final = "weir.dead-letter.v1"
+SPEND_TOPIC: Final = "weir.spend.v1"
+ALERT_TOPIC: Final = "weir.alert.v1"
+
+_DAY_MS: Final = 24 * 3600 * 1000
+_MIB: Final = 1024 * 1024
+# Headers, key and the batch's own bytes come on top of what is promised about a value.
+_OVERHEAD: Final = 64 * 1024
+_EVENT_BYTES: Final = _MIB + _OVERHEAD
+_EDGE_PAYLOAD_BYTES: Final = 2 * _MIB + _OVERHEAD
+
+
+class TopicOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator chooses. Retentions in milliseconds.
+
+    Args:
+        partitions: Of each topic whose keys spread over apps.
+        replication_factor: Copies; None leaves it to the cluster.
+        min_insync_replicas: Copies that must be written; None means one less than there are, at least 1.
+        proxy_log_ms: Retention of proxy logs.
+        analytics_ms: Retention of analytics events.
+        budget_usage_ms: Retention of budget events.
+    """
+
+    partitions: int = 6
+    replication_factor: int | None = None
+    min_insync_replicas: int | None = None
+    proxy_log_ms: int = 7 * _DAY_MS
+    analytics_ms: int = 30 * _DAY_MS
+    budget_usage_ms: int = 38 * _DAY_MS
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic as it should be. ``replication_factor`` -1 is the cluster's own."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    configs: dict[str, str]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Something about a topic that is not as it should be. ``is`` None: there is no such topic."""
+
+    topic: str
+    what: str
+    found: str | None
+    wanted: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        if self.found is None:
+            return f"{self.topic}: does not exist"
+        tail = f" ({self.note})" if self.note else ""
+        return f"{self.topic}: {self.what} is {self.found}, should be {self.wanted}{tail}"
+
+
+def planned_topics(settings: KafkaSettings, options: TopicOptions) -> list[Topic]:
+    """Every topic of an installation, in the names of the cluster."""
+    wide, single = options.partitions, 1
+    plan: list[tuple[str, int, dict[str, str]]] = [
+        (PROXY_LOG_TOPIC, wide, _kept(options.proxy_log_ms, _EVENT_BYTES)),
+        (ANALYTICS_TOPIC, wide, _kept(options.analytics_ms, _EVENT_BYTES)),
+        (BUDGET_USAGE_TOPIC, wide, _kept(options.budget_usage_ms, _EVENT_BYTES)),
+        (EDGE_PAYLOAD_TOPIC, wide, _kept(2 * _DAY_MS, _EDGE_PAYLOAD_BYTES)),
+        (EDGE_PAYLOAD_RESULT_TOPIC, wide, _kept(2 * _DAY_MS, _EVENT_BYTES)),
+        (PLUGIN_EVENT_TOPIC, wide, _kept(_DAY_MS, _EVENT_BYTES)),
+        (DEAD_LETTER_TOPIC, single, _kept(14 * _DAY_MS, _EVENT_BYTES)),
+        (SPEND_TOPIC, single, _compacted()),
+        (ALERT_TOPIC, single, _kept(14 * _DAY_MS, _EVENT_BYTES)),
+    ]
+    return [
+        Topic(
+            name=settings.topic(name),
+            partitions=partitions,
+            replication_factor=options.replication_factor or -1,
+            configs=configs | _in_sync(options),
+        )
+        for name, partitions, configs in plan
+    ]
+
+
+class TopicAdmin:
+    """Looks at topics and changes them. Made by ``open_topic_admin``."""
+
+    def __init__(self, client: AIOKafkaAdminClient) -> None:
+        self._client = client
+
+    async def differences(self, plan: Sequence[Topic]) -> list[Difference]:
+        """What is not as planned; empty when nothing is to be done.
+
+        Raises:
+            KafkaRefusedError: A right is missing.
+            LogUnavailableError: Retryable; the brokers do not answer.
+        """
+        with translated("describing topics"):
+            found = await self._found([topic.name for topic in plan])
+            present = [topic.name for topic in plan if topic.name in found]
+            configs = await self._configs(present) if present else {}
+        return [
+            difference
+            for topic in plan
+            for difference in _compared(topic, found.get(topic.name), configs.get(topic.name, {}))
+        ]
+
+    async def apply(self, plan: Sequence[Topic]) -> list[Difference]:
+        """Make the topics as planned; return what was different before.
+
+        Nothing is ever deleted: a topic with more partitions than planned keeps them, and copies are left to
+        the cluster's own tools.
+
+        Raises:
+            KafkaRefusedError: A right is missing.
+            LogUnavailableError: Retryable; the brokers do not answer.
+        """
+        differences = await self.differences(plan)
+        with translated("changing topics"):
+            for topic in plan:
+                of_topic = [one for one in differences if one.topic == topic.name]
+                if any(one.found is None for one in of_topic):
+                    await self._create(topic)
+                elif of_topic:
+                    await self._change(topic, of_topic)
+        return differences
+
+    async def _found(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        described = await self._client.describe_topics(list(names))
+        return {topic["topic"]: topic for topic in described if not topic["error_code"]}
+
+    async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        found: dict[str, dict[str, str]] = {}
+        for response in await self._client.describe_configs(resources):
+            for code, message, _, name, entries in response.resources:
+                if code:
+                    raise for_code(code)(message)
+                found[name] = {entry[0]: entry[1] for entry in entries}
+        return found
+
+    async def _create(self, topic: Topic) -> None:
+        new = NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=topic.configs)
+        response = await self._client.create_topics([new])
+        for name, code, *message in response.topic_errors:
+            error = for_code(code)
+            # Somebody else made it in between; the next run compares it.
+            if code and error is not TopicAlreadyExistsError:
+                raise error(f"{name}: {' '.join(str(part) for part in message)}")
+
+    async def _change(self, topic: Topic, differences: Sequence[Difference]) -> None:
+        changed = {one.what for one in differences if not one.note}
+        if "partitions" in changed:
+            await self._client.create_partitions({topic.name: NewPartitions(topic.partitions)})
+        if changed - {"partitions"}:
+            # This call replaces all of a topic's own configuration, so it always gets the whole plan.
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=topic.configs)
+            for response in await self._client.alter_configs([resource]):
+                for code, message, *_ in response.resources:
+                    if code:
+                        raise for_code(code)(f"{topic.name}: {message}")
+
+
+@asynccontextmanager
+async def open_topic_admin(settings: KafkaSettings) -> AsyncIterator[TopicAdmin]:
+    """Connect.
+
+    Raises:
+        KafkaRefusedError: Wrong credentials.
+        LogUnavailableError: Retryable; the brokers cannot be reached.
+    """
+    client = AIOKafkaAdminClient(**await asyncio.to_thread(settings.client_options))
+    try:
+        with translated("describing topics"):
+            await client.start()
+        yield TopicAdmin(client)
+    finally:
+        await client.close()
+
+
+def _compared(topic: Topic, found: Mapping[str, Any] | None, configs: Mapping[str, str]) -> list[Difference]:
+    if found is None:
+        return [Difference(topic.name, "topic", None, f"{topic.partitions} partitions")]
+    differences = []
+    partitions = len(found["partitions"])
+    if partitions != topic.partitions:
+        note = "partitions are never taken away" if partitions > topic.partitions else ""
+        differences.append(Difference(topic.name, "partitions", str(partitions), str(topic.partitions), note))
+    copies = min(len(partition["replicas"]) for partition in found["partitions"])
+    if topic.replication_factor not in (-1, copies):
+        note = "use the cluster's reassignment tool"
+        differences.append(
+            Difference(topic.name, "replication", str(copies), str(topic.replication_factor), note)
+        )
+    differences += [
+        Difference(topic.name, name, configs.get(name, "unset"), wanted)
+        for name, wanted in topic.configs.items()
+        if configs.get(name) != wanted
+    ]
+    return differences
+
+
+def _kept(retention_ms: int, most_bytes: int) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(retention_ms),
+        "max.message.bytes": str(most_bytes),
+    }
+
+
+def _compacted() -> dict[str, str]:
+    return {"cleanup.policy": "compact", "max.message.bytes": str(_EVENT_BYTES)}
+
+
+def _in_sync(options: TopicOptions) -> dict[str, str]:
+    least = options.min_insync_replicas or max(1, (options.replication_factor or 1) - 1)
+    return {"min.insync.replicas": str(least)}
