@@ -17,13 +17,11 @@ from structlog.typing import FilteringBoundLogger
 from weir_collectors.backoff import Backoff
 from weir_collectors.billed import BILLED_TOPICS, Batch
 from weir_collectors.book import Book
+from weir_collectors.kinds import ACCOUNTANT_GROUP
 from weir_collectors.restarting import RestartSettings, keep_running
 from weir_core.clock import Clock
 from weir_core.errors import WeirError
 from weir_streams.log import Consumer, EventLog, Partition
-
-ACCOUNTANT_GROUP: Final = "weir.accountant"
-"""Its consumer group; spool retention waits for it."""
 
 # A spool or a segment that is new is looked for a few times a second only.
 _UNSEEN_US: Final = 200_000

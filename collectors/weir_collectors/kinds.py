@@ -34,3 +34,9 @@ _TOPICS: Final = {
 
 DECIDING_GROUPS: Final = {kind.topic: kind.group for kind in EventKind}
 """By topic, the group whose offset says how much of it is still needed; spool retention waits for it."""
+
+ACCOUNTANT_GROUP: Final = "weir.accountant"
+"""The consumer group that adds up what was used and spent, whoever handles it."""
+
+REQUIRED_GROUPS: Final = (*DECIDING_GROUPS.values(), ACCOUNTANT_GROUP)
+"""What no segment of a spool may be deleted before, whatever the configuration."""
