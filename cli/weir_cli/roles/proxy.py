@@ -15,7 +15,7 @@ from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
 from weir_collectors.groups import observer_groups
-from weir_collectors.kinds import DECIDING_GROUPS
+from weir_collectors.kinds import REQUIRED_GROUPS
 from weir_core.settings import Settings
 from weir_host.host import PluginHost
 from weir_proxy.server import ProxyOptions, ProxyWorker
@@ -95,7 +95,7 @@ def spool_settings(settings: Settings) -> SpoolSettings:
         max_bytes=spool.max_bytes,
         retention_s=spool.retention_hours * _SECONDS_PER_HOUR,
         retention_bytes=spool.retention_bytes,
-        required_groups=(RELAY_GROUP,) if with_kafka(settings) else tuple(DECIDING_GROUPS.values()),
+        required_groups=(RELAY_GROUP,) if with_kafka(settings) else REQUIRED_GROUPS,
     )
 
 
