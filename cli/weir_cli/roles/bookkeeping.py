@@ -1,0 +1,52 @@
+"""What the collectors' process does besides collecting: the accountant, and removing what is too old."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from weir_cli.roles.context import RoleContext
+from weir_collectors.accountant import Accountant
+from weir_collectors.book import Book
+from weir_collectors.retention import Pruner, RetentionSettings
+from weir_streams.log import EventLog
+
+
+class Bookkeeping:
+    """Two background jobs over the collectors' log and database; their owner closes these after the run."""
+
+    def __init__(self, context: RoleContext, engine: AsyncEngine, log: EventLog) -> None:
+        settings = context.settings
+        self._accountant = Accountant(
+            log,
+            Book(engine, f"{settings.edge_id}/{context.name}"),
+            clock=context.clock,
+            logger=structlog.get_logger("weir.accountant"),
+        )
+        self._pruner = Pruner(
+            engine,
+            clock=context.clock,
+            logger=structlog.get_logger("weir.retention"),
+            settings=RetentionSettings(
+                records_days=settings.retention.records_days,
+                dead_letters_days=settings.retention.dead_letters_days,
+            ),
+        )
+
+    async def run_beside(
+        self, collecting: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event
+    ) -> None:
+        """Run all three until ``stop`` is set and each has finished what it has in hand."""
+        async with asyncio.TaskGroup() as jobs:
+            books = [jobs.create_task(job(stop)) for job in (self._accountant.run, self._pruner.run)]
+            await collecting(stop)
+            await asyncio.gather(*books)
+
+    def report(self) -> dict[str, Any]:
+        """What the jobs say of themselves, for the process's report to control."""
+        return {"accountant": asdict(self._accountant.status), "retention": asdict(self._pruner.status)}
