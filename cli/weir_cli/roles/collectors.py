@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from weir_cli.bootstrap import database_url
+from weir_cli.roles.bookkeeping import Bookkeeping
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
 from weir_collectors.database import create_engine
@@ -52,11 +53,14 @@ async def run(context: RoleContext) -> None:
             logger=context.logger,
             settings=WorkerSettings(),
         )
+        books = Bookkeeping(context, engine, log)
         reporting = asyncio.create_task(
-            report_forever(context.data_dir.internal_socket, lambda: _report(context, worker, host))
+            report_forever(
+                context.data_dir.internal_socket, lambda: _report(context, worker, host) | books.report()
+            )
         )
         opened.callback(reporting.cancel)
-        await worker.run(context.stop.stopping)
+        await books.run_beside(worker.run, context.stop.stopping)
 
 
 class _NamespaceFeed:
