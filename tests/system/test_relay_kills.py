@@ -1,0 +1,183 @@
+"""The relay and the broker die at any moment by SIGKILL, and every event of the spool is in its topic."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.streams.kafka.bench import kafka_settings, make_topics
+from tests.streams.support import all_events, append, open_spool
+from tests.support.gateway import eventually
+from tests.support.kafka_topics import Arrived, arrived
+from tests.support.servers.kafka import KafkaServer
+
+from weir_streams.events import EVENT_TOPICS
+from weir_streams.kafka.settings import KafkaSettings
+from weir_streams.spool import Spool
+
+pytestmark = [pytest.mark.system, pytest.mark.crash, pytest.mark.timeout(180)]
+
+_WEIR = Path(sys.executable).with_name("weir")
+_WRITERS = 3
+
+
+class RelayProcess:
+    """``weir relay`` on one data directory."""
+
+    def __init__(self, data_dir: Path, settings: KafkaSettings) -> None:
+        self._data_dir = data_dir
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("WEIR_")},
+            "WEIR_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+            "WEIR_KAFKA_PREFIX": settings.prefix,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._data_dir.parent / "relay.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(_WEIR), "relay", "--data-dir", str(self._data_dir)],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    async def stop(self) -> int:
+        """Ask it to drain and end; return its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self._process.wait, 60)
+
+
+class Writing:
+    """Families appended to several spools, over and over, while other things happen."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.written = 0
+        self._spools = [open_spool(data_dir) for _ in range(_WRITERS)]
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._write())
+
+    async def stop(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        for spool in self._spools:
+            spool.close()
+
+    async def _write(self) -> None:
+        while True:
+            for spool in self._spools:
+                self._append(spool)
+            await asyncio.sleep(0.002)
+
+    def _append(self, spool: Spool) -> None:
+        append(spool, self.written, response_body="x" * (self.written % 3000))
+        self.written += 1
+
+
+@pytest.fixture
+def closing() -> Iterator[ExitStack]:
+    """What is to be ended whatever happens."""
+    with ExitStack() as stack:
+        yield stack
+
+
+async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
+    kafka: str, tmp_path: Path, closing: ExitStack
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings)
+    moments = random.Random(20261122)
+    relay = RelayProcess(tmp_path / "data", settings)
+    closing.callback(relay.kill)
+    writing = Writing(tmp_path / "data")
+    writing.start()
+    for _ in range(6):
+        relay.start()
+        # The random moment is the test; starting Python takes about a second of it.
+        await asyncio.sleep(moments.uniform(1.0, 3.0))
+        relay.kill()
+    await writing.stop()
+    relay.start()
+    await until_delivered(settings, tmp_path / "data")
+    assert await relay.stop() == 0
+    check(await arrived(settings), all_events(tmp_path / "data"))
+
+
+@pytest.mark.usefixtures("kafka_programs")
+async def test_a_broker_that_is_killed_again_and_again_loses_nothing(
+    tmp_path: Path, closing: ExitStack
+) -> None:
+    server = KafkaServer(tmp_path / "kafka")
+    closing.callback(server.stop)
+    await asyncio.to_thread(server.start)
+    settings = kafka_settings(server.bootstrap_servers)
+    await make_topics(settings)
+    moments = random.Random(1854)
+    relay = RelayProcess(tmp_path / "data", settings)
+    closing.callback(relay.kill)
+    relay.start()
+    writing = Writing(tmp_path / "data")
+    writing.start()
+    for _ in range(3):
+        await asyncio.sleep(moments.uniform(0.5, 2.5))  # the random moment is the test
+        server.kill()
+        await asyncio.to_thread(server.start)
+    await writing.stop()
+    await until_delivered(settings, tmp_path / "data")
+    assert await relay.stop() == 0
+    check(await arrived(settings), all_events(tmp_path / "data"))
+
+
+async def until_delivered(settings: KafkaSettings, data_dir: Path) -> None:
+    written = {event["event_id"] for event in all_events(data_dir)}
+
+    async def delivered() -> bool:
+        return written <= {record.event["event_id"] for record in await arrived(settings)}
+
+    await eventually(delivered, f"{len(written)} events are in their topics", within_s=90)
+
+
+def check(records: list[Arrived], written: list[dict[str, Any]]) -> None:
+    """Everything written arrived, unchanged and in order; what came twice says so itself."""
+    assert len(written) > 1000
+    by_id = {event["event_id"]: event for event in written}
+    assert {record.event["event_id"]: record.event for record in records} == by_id
+    places: dict[tuple[str, int], tuple[str, str]] = {}
+    for record in records:
+        place = record.event["spool_id"], record.event["spool_seq"]
+        assert (
+            places.setdefault(place, (record.topic, record.event["event_id"]))[1] == record.event["event_id"]
+        )
+    for topic in EVENT_TOPICS:
+        for spool_id in {event["spool_id"] for event in written}:
+            check_order([r for r in records if r.topic == topic and r.event["spool_id"] == spool_id])
+
+
+def check_order(records: list[Arrived]) -> None:
+    """By key, the first arrivals are in the spool's order: whoever keeps a high-water mark misses none."""
+    marks: dict[bytes, int] = {}
+    seen: set[int] = set()
+    for record in records:
+        seq = record.event["spool_seq"]
+        if seq not in seen:
+            assert seq > marks.get(record.key, -1)
+            marks[record.key] = seq
+            seen.add(seq)
