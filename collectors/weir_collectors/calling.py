@@ -88,6 +88,11 @@ class CollectorCalls:
             return True
         return instance.implements(_BATCH) or instance.implements(self._form.handler)
 
+    def are_coming(self) -> bool:
+        """Whether the plugin is on its way and cannot be asked yet."""
+        instance = self._host.get(self._plugin.id)
+        return instance is not None and instance.state == "starting"
+
     async def ask(self, event: ReadEvent) -> bool:
         """Ask in turn, together with others where the plugin takes batches; return whether it handled.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 
 from weir_collectors.backoff import Backoff
@@ -80,6 +80,10 @@ class Collector:
         """Whether it has a handler for this kind of event; taken as yes while it cannot be known."""
         return self._calls.exist()
 
+    def is_starting(self) -> bool:
+        """Whether its plugin is on its way and cannot be asked yet."""
+        return self._calls.are_coming()
+
     def skip(self, reason: str) -> None:
         """Let every event past from now on, those that wait included."""
         self._skip_reason = reason
@@ -122,13 +126,25 @@ class Collector:
                 return Decision(self.plugin.slug, handled=handled, tries=tries + 1)
             await self._sleep(self._backoff.after(failures))
 
-    async def insist(self, event: ReadEvent) -> Decision:
-        """As ``decide``, for a redrive: whether the sink is thought to be away makes no difference."""
+    async def redrive(self, events: Sequence[ReadEvent], *, first: bool) -> list[Decision]:
+        """As ``decide``, for events that it did not get; ``skipped`` says that the sink is away.
+
+        The ``first`` events of a redrive find out whether the sink is back, whatever the breaker thinks.
+        Never waits for a sink, and never raises.
+        """
+        return await asyncio.gather(*(self._redrive(event, first=first) for event in events))
+
+    async def _redrive(self, event: ReadEvent, *, first: bool) -> Decision:
         tries = 0
         while True:
             tries += 1
+            alone = first or tries == self.plugin.collector.max_tries > 1
             try:
-                handled = await self._calls.ask_alone(event, unchecked=True)
+                handled = await (
+                    self._calls.ask_alone(event, unchecked=first) if alone else self._calls.ask(event)
+                )
+            except SinkAwayError as error:
+                return self._failed(error, tries - 1, away=True)
             except Exception as error:  # noqa: BLE001 - as above
                 if self._is_final(error, tries):
                     return self._failed(error, tries, away=finds_sink_away(error))

@@ -15,16 +15,19 @@ from weir_collectors.consuming import GroupSettings
 from weir_collectors.counters import Counters
 from weir_collectors.kinds import EventKind
 from weir_collectors.memberships import ObserverGroups, Surroundings, deciding
+from weir_collectors.range_redrive import RangeRedrive
 from weir_collectors.range_store import RangeStore
 from weir_collectors.records import RecordStore
-from weir_collectors.restarting import RestartSettings, pause
+from weir_collectors.redrive_desk import RedriveDesk
+from weir_collectors.redriver import Redriver
+from weir_collectors.restarting import RestartSettings, keep_running, pause
 from weir_collectors.roster import Roster
 from weir_collectors.status import WorkerStatus, worker_status
 from weir_core.clock import Clock
 from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
-from weir_streams.log import EventLog
+from weir_streams.log import EventLog, RangeReader
 
 _NOTHING: Final = Snapshot(-1)
 
@@ -44,6 +47,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerSettings = BreakerSettings()
     collector_backoff: Backoff = Backoff(first_s=0.2, longest_s=5.0)
     restart: RestartSettings = RestartSettings()
+    redrive_every_s: float = 1.0
+    """How often to look whether a redrive was asked for."""
     ready_within_s: float = 5.0
     """How long a new configuration waits for the plugins that it starts."""
 
@@ -53,12 +58,18 @@ class CollectorWorker:
 
     The caller owns ``log``, ``host`` and ``engine`` (from ``create_engine``), and closes them after ``run``
     has returned.
+
+    Args:
+        name: Names this process among those that may run at once, the same after a restart.
+        reader: Reads the log again, for redrives.
     """
 
     def __init__(
         self,
         *,
+        name: str,
         log: EventLog,
+        reader: RangeReader,
         feed: SnapshotFeed,
         host: PluginHost,
         engine: AsyncEngine,
@@ -84,6 +95,15 @@ class CollectorWorker:
             settings=settings.groups,
             restart=settings.restart,
         )
+        desk = RedriveDesk(engine, name, clock)
+        self._redriver = Redriver(
+            desk,
+            RangeRedrive(desk, reader, engine, self._counters, clock),
+            self._roster,
+            self._counters,
+            logger,
+            settings.redrive_every_s,
+        )
         self._snapshot = _NOTHING
         self._applied: int | None = None
         self._configured = asyncio.Event()
@@ -101,10 +121,13 @@ class CollectorWorker:
             groups = [
                 tasks.create_task(deciding(kind, self._around).keep(self._around, stop)) for kind in EventKind
             ]
+            redriving = tasks.create_task(self._keep_redriving(stop))
             await stop.wait()
             following.cancel()
             observers.end()
             await asyncio.gather(*groups)
+            await asyncio.wait([redriving], timeout=self._settings.groups.grace_s)
+            redriving.cancel()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -114,6 +137,15 @@ class CollectorWorker:
     def status(self) -> WorkerStatus:
         """What this process is doing, for status reports and metrics. Does no I/O."""
         return worker_status(self._applied, self._host, self._roster, self._counters)
+
+    async def _keep_redriving(self, stop: asyncio.Event) -> None:
+        await keep_running(
+            lambda: self._redriver.run(stop),
+            stop=stop,
+            clock=self._clock,
+            settings=self._settings.restart,
+            failed=lambda error: self._logger.error("redriving_failed", exc_info=error),
+        )
 
     async def _follow_configuration(self, observers: ObserverGroups, stop: asyncio.Event) -> None:
         revision = _NOTHING.revision

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -84,10 +84,12 @@ class EventLog(Protocol):
 class RangeReader(Protocol):
     """Reads a stretch of the log again, for nobody's group: no offset moves, and nothing is held."""
 
-    def read_range(self, partition: Partition, first: int, last: int) -> AsyncIterator[Sequence[LogRecord]]:
+    def read_range(
+        self, partition: Partition, first: int, last: int
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
         """The records with offsets from ``first`` to ``last``, both included, in order and in small batches.
 
-        What is not kept any more is left out, without a word.
+        What is not kept any more is left out, without a word. Close it when you stop before its end.
 
         Raises:
             LogUnavailableError: Retryable; the log cannot be read now.

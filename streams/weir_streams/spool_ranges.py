@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,7 @@ class SpoolRanges:
 
     async def read_range(
         self, partition: Partition, first: int, last: int
-    ) -> AsyncIterator[Sequence[LogRecord]]:
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
         """See ``RangeReader.read_range``. Files are read on a thread."""
         reader = SpoolReader(
             self._root / "spool" / partition.name,

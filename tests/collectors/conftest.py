@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,13 @@ class FakeLog:
     async def close(self) -> None:
         pass
 
+    async def read_range(
+        self, partition: Partition, first: int, last: int
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
+        records = [item for item in self.records[partition] if first <= item.offset <= last]
+        for start in range(0, len(records), 100):
+            yield records[start : start + 100]
+
 
 class FakeConsumer:
     def __init__(
@@ -309,6 +316,7 @@ SETTINGS = WorkerSettings(
     breaker=BreakerSettings(failures=5, probing=Backoff(first_s=0.01, longest_s=0.01)),
     collector_backoff=QUICK,
     restart=RestartSettings(backoff=Backoff(first_s=0.001, longest_s=0.01)),
+    redrive_every_s=0.01,
     ready_within_s=0.0,
 )
 
@@ -391,7 +399,9 @@ async def start(
 
     def start_worker(**changes: Any) -> Running:
         parts: dict[str, Any] = {
+            "name": "worker",
             "log": log,
+            "reader": log,
             "feed": feed,
             "host": host,
             "engine": engine,

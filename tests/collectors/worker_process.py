@@ -27,6 +27,7 @@ from weir_host.host import PluginHost
 from weir_sdk import BasePlugin, Context, DataCollectionResponse, ProxyLog
 from weir_streams.embedded import EmbeddedLog
 from weir_streams.log import Consumer, Partition
+from weir_streams.spool_ranges import SpoolRanges
 
 
 class EvenApps(BasePlugin):
@@ -119,7 +120,9 @@ async def run(root: Path, hold: bool) -> None:
     )
     log = AnnouncingLog(EmbeddedLog(root, clock=clock, logger=logger), hold)
     worker = CollectorWorker(
+        name="worker",
         log=log,
+        reader=SpoolRanges(root, clock.monotonic),
         feed=OneSnapshot(Snapshot(1, [plugin])),
         host=host,
         engine=engine,

@@ -7,6 +7,7 @@ import os
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import structlog
 
 from weir_cli.bootstrap import database_url
@@ -19,6 +20,7 @@ from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.config_feed import ConfigFeed, FileConfigFeed
 from weir_streams.embedded import EmbeddedLog
+from weir_streams.spool_ranges import SpoolRanges
 
 
 async def run(context: RoleContext) -> None:
@@ -45,7 +47,9 @@ async def run(context: RoleContext) -> None:
         log = EmbeddedLog(context.data_dir.root, clock=context.clock, logger=context.logger)
         opened.push_async_callback(log.close)
         worker = CollectorWorker(
+            name=f"{settings.edge_id}/{context.name}",
             log=log,
+            reader=SpoolRanges(context.data_dir.root, context.clock.monotonic),
             feed=feed,
             host=host,
             engine=engine,
@@ -85,6 +89,7 @@ def _report(context: RoleContext, worker: CollectorWorker, host: PluginHost) -> 
         "edge_id": context.settings.edge_id,
         "namespace": context.settings.edge_namespace,
         "revision": worker.status().revision or 0,
+        "collecting": msgspec.to_builtins(worker.status()),
         "plugins": {
             str(plugin_id): {"state": state.state, "reason": state.reason}
             for plugin_id, state in host.states().items()
