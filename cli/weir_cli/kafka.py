@@ -10,9 +10,12 @@ from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions
 from weir_streams.embedded import EmbeddedLog
 from weir_streams.kafka.event_log import KafkaEventLog
+from weir_streams.kafka.ranges import KafkaRanges
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings, Security
 from weir_streams.kafka.topics import TopicOptions
+from weir_streams.log import RangeReader
 from weir_streams.reports import Logger
+from weir_streams.spool_ranges import SpoolRanges
 
 _MS_PER_DAY: Final = 24 * 3600 * 1000
 
@@ -80,3 +83,14 @@ def open_event_log(
     if options.bootstrap_servers is None:
         return EmbeddedLog(data_dir, clock=clock, logger=logger)
     return KafkaEventLog(kafka_settings(options), clock=clock, logger=logger, instance=instance)
+
+
+def open_ranges(options: KafkaOptions, data_dir: Path, clock: Clock) -> RangeReader:
+    """What reads a stretch of the installation's event log again.
+
+    Raises:
+        SettingsError: The ``[kafka]`` table does not fit together.
+    """
+    if options.bootstrap_servers is None:
+        return SpoolRanges(data_dir, clock.monotonic)
+    return KafkaRanges(kafka_settings(options))
