@@ -141,6 +141,13 @@ class Settings(OptionsTable):
         le=_GIB,
         description="Largest request body; more is answered 413.",
     )
+    max_response_bytes: ByteSize = Field(
+        default=ByteSize(64 * _MIB),
+        ge=1024,
+        le=_GIB,
+        description="Largest answer of an upstream that is not streamed; more is answered 502. Streams have "
+        "no limit.",
+    )
     header_timeout: float = Field(
         default=10, gt=0, le=3600, description="Seconds a client has to send a request's headers."
     )

@@ -59,6 +59,10 @@ class ClientGoneError(ProxyError):
     """The client hung up before the call could be finished."""
 
 
+class ClientBrokenError(ProxyError):
+    """The client's request body is not framed as HTTP/1.1 says."""
+
+
 class ClientTooSlowError(ProxyError):
     """The client sent its request's body too slowly."""
 
@@ -94,3 +98,13 @@ class UpstreamBrokenError(UpstreamError):
 
     retryable = True
     code = "upstream_broken"
+
+
+class UpstreamTooLargeError(UpstreamBrokenError):
+    """An answer that is not streamed is larger than one may be."""
+
+    retryable = False
+    code = "upstream_answer_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The upstream's answer is larger than {limit} bytes.")

@@ -29,4 +29,5 @@ class Gateway:
     edge_id: str
     edge_namespace: str
     max_request_bytes: int
+    max_response_bytes: int
     capture_limit: int

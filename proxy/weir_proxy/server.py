@@ -44,6 +44,7 @@ class ProxyOptions:
     edge_namespace: str
     control_socket: str
     max_request_bytes: int = 32 * 1024 * 1024
+    max_response_bytes: int = 64 * 1024 * 1024
     header_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
     shutdown_grace_s: float = 30.0
@@ -126,7 +127,7 @@ class ProxyWorker:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
-            await self._gateway.stream_ends.close(options.shutdown_grace_s)
+            await self._gateway.stream_ends.close(0 if self._hurry.is_set() else options.shutdown_grace_s)
             await handover.close()
             await self._gateway.upstream.close()
 
@@ -143,7 +144,7 @@ class ProxyWorker:
         return Gateway(
             configuration=Configuration(snapshot),
             spool=self._spool,
-            upstream=Upstream.open(),
+            upstream=Upstream.open(options.max_response_bytes),
             hooks=hooks,
             stream_ends=StreamEnds(hooks),
             recorder=Recorder(
@@ -158,6 +159,7 @@ class ProxyWorker:
             edge_id=options.edge_id,
             edge_namespace=options.edge_namespace,
             max_request_bytes=options.max_request_bytes,
+            max_response_bytes=options.max_response_bytes,
             capture_limit=options.capture_bytes,
         )
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from weir_proxy.answer import finish_whole
 from weir_proxy.call import Call
-from weir_proxy.errors import ClientGoneError
+from weir_proxy.errors import ClientGoneError, UpstreamTooLargeError
 from weir_proxy.exchange import begin_attempt, note_answer, note_end
 from weir_proxy.gateway import Gateway
 from weir_proxy.relay import Relay
@@ -37,7 +37,7 @@ async def answer_stream(gateway: Gateway, call: Call) -> None:
                     await relay.finish()
                     relay.tell()
                     return
-                body = b"".join([chunk async for chunk in upstream.read()])
+                body = await _whole(upstream, gateway.max_response_bytes)
     except ClientGoneError:
         if relay is not None:
             relay.tell()
@@ -45,6 +45,22 @@ async def answer_stream(gateway: Gateway, call: Call) -> None:
     finally:
         note_end(call, began)
     await finish_whole(gateway, call, UpstreamAnswer(upstream.status, upstream.headers, body))
+
+
+async def _whole(upstream: UpstreamStream, limit: int) -> bytes:
+    """The body of an answer that is no stream after all.
+
+    Raises:
+        UpstreamError: It breaks off, or is larger than ``limit`` bytes.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in upstream.read():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise UpstreamTooLargeError(limit)
+    return b"".join(pieces)
 
 
 def _is_event_stream(upstream: UpstreamStream) -> bool:

@@ -185,6 +185,7 @@ class StreamingRoom:
             edge_id="",
             edge_namespace="",
             max_request_bytes=1000,
+            max_response_bytes=1000,
             capture_limit=self.capture_limit,
         )
 

@@ -12,7 +12,7 @@ from tests.fakes.streaming import Step
 from tests.proxy.conftest import Streamed, StreamingRoom
 
 from weir_proxy import stream_hooks
-from weir_proxy.errors import UpstreamBrokenError
+from weir_proxy.errors import UpstreamBrokenError, UpstreamTooLargeError
 from weir_sdk import BasePlugin, Context, Response
 
 
@@ -366,3 +366,13 @@ async def test_a_stream_is_kept_for_its_events_as_far_as_they_carry_it(
     assert call.response_bytes == len(streamed.client.body)
     assert (bool(call.response_body), call.response_sha256 is not None) == (kept, kept)
     assert len(call.response_body) < len(streamed.client.body)
+
+
+async def test_an_answer_that_is_no_stream_after_all_has_the_limit_of_whole_answers(
+    room: StreamingRoom,
+) -> None:
+    def watch(streamed: Streamed) -> None:
+        streamed.upstream.headers = [("content-type", "application/json")]
+
+    with pytest.raises(UpstreamTooLargeError):
+        await room.stream([b"x" * 600, b"x" * 600], when=watch)

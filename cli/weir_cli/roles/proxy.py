@@ -107,6 +107,7 @@ def _options(context: RoleContext, *, with_metrics: bool) -> ProxyOptions:
         edge_namespace=settings.edge_namespace,
         control_socket=str(context.data_dir.control_socket),
         max_request_bytes=settings.max_request_bytes,
+        max_response_bytes=settings.max_response_bytes,
         header_timeout_s=settings.header_timeout,
         body_timeout_s=settings.body_timeout,
         shutdown_grace_s=settings.shutdown_grace,

@@ -20,7 +20,6 @@ _SILENCE_S: Final = 60.0
 _IDLE_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.25
 _MOST_IDLE: Final = 256
-_MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
 class _Pool:
@@ -61,7 +60,7 @@ class Upstream:
         proxies: As ``urllib.request.getproxies()``.
         tls: How upstreams prove who they are.
         silence_s: Seconds without a byte after which an upstream has failed.
-        largest_answer: Bytes of a whole answer; more is a broken upstream.
+        largest_answer: Bytes of a whole answer; more is an error.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Upstream:
         proxies: Mapping[str, str],
         tls: ssl.SSLContext,
         silence_s: float = _SILENCE_S,
-        largest_answer: int = _MOST_ANSWER_BYTES,
+        largest_answer: int,
     ) -> None:
         self._proxies = proxies
         self._tls = tls
@@ -82,9 +81,9 @@ class Upstream:
         self._watch: asyncio.TimerHandle | None = None
 
     @classmethod
-    def open(cls) -> Upstream:
+    def open(cls, largest_answer: int) -> Upstream:
         """A client with the system's certificates (``SSL_CERT_FILE`` too) and the environment's proxies."""
-        return cls(proxies=getproxies(), tls=ssl.create_default_context())
+        return cls(proxies=getproxies(), tls=ssl.create_default_context(), largest_answer=largest_answer)
 
     async def close(self) -> None:
         """Cut every connection; exchanges still running fail."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from weir_proxy.errors import UpstreamBrokenError, UpstreamError
+from weir_proxy.errors import UpstreamError, UpstreamTooLargeError
 
 _MOST_UNREAD_BYTES = 256 * 1024
 
@@ -88,7 +88,7 @@ class Exchange:
                 self._resume = hold_back()
             self._wake()
         elif self._size > self._largest:
-            self.fail(UpstreamBrokenError(f"The upstream's answer is larger than {self._largest} bytes."))
+            self.fail(UpstreamTooLargeError(self._largest))
 
     def complete(self) -> None:
         """The answer is whole; its connection may serve another exchange by now."""
