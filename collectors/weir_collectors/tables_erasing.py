@@ -17,11 +17,11 @@ erasures: Final = Table(
     Column("salt", Text, nullable=False),
     Column("cutoff_us", BigInteger, nullable=False),
     Column("stage", Integer, nullable=False),
-    Column("position", BigInteger, nullable=False),
+    Column("position", BigInteger),
     Column("erased", BigInteger, nullable=False),
     Column("finished_at_us", BigInteger),
 )
-"""One ``weir erase``. ``subject`` is an app's id, or a digest of a user's; ``stage`` and ``position`` are
-where a run that was killed goes on, ``erased`` how many rows it has changed."""
+"""One ``weir erase``. ``subject`` is an app's id, or a digest of a user's; ``stage`` and ``position`` (null
+at its beginning) are where a run that was killed goes on, ``erased`` how many rows it has changed."""
 
 Index(None, erasures.c.cutoff_us)

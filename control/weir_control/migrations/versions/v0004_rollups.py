@@ -73,7 +73,7 @@ def _create_erasures() -> None:
         _text("salt"),
         _number("cutoff_us"),
         sa.Column("stage", sa.Integer(), nullable=False),
-        _number("position"),
+        sa.Column("position", sa.BigInteger(), nullable=True),
         _number("erased"),
         sa.Column("finished_at_us", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_erasures"),
