@@ -92,7 +92,9 @@ def child_environment(environ: Mapping[str, str], added: Mapping[str, str]) -> d
     Plugins and what they start would inherit it.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith("WEIR_")}
-    return {**kept, "PYTHONUNBUFFERED": "1", **added}
+    # gRPC would write a line of its own into the log at each end of a plugin's process.
+    quiet = {"GRPC_VERBOSITY": environ.get("GRPC_VERBOSITY", "ERROR")}
+    return {**kept, "PYTHONUNBUFFERED": "1", **quiet, **added}
 
 
 def describe_exit(code: int) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import uvloop
+from tests.host.programs import write_program
 
+from weir_core.clock import SystemClock
 from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.calls import CallInfo
@@ -26,6 +30,13 @@ from weir_sdk.testing import FakeGateway, RecordingLogger
 CommandOf = Callable[[type], str]
 Start = Callable[..., Awaitable[InProcessPlugin]]
 _numbers = itertools.count()
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """What watches processes and reads pipes is tested on the loop that does so in production."""
+    if item.path.name.startswith("test_child_"):
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 class FixedClock:
@@ -142,6 +153,17 @@ async def start(command_of: CommandOf, logger: RecordingLogger) -> AsyncIterator
 
 
 HostOf = Callable[..., PluginHost]
+ProgramOf = Callable[..., str]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> ProgramOf:
+    """Writes a program for ``file://`` and gives its command."""
+
+    def write(source: str, name: str = "plugin.py") -> str:
+        return write_program(tmp_path, source, name)
+
+    return write
 
 
 @pytest.fixture
@@ -171,3 +193,27 @@ async def host_of(
     yield make
     for host in hosts:
         await host.close()
+
+
+@pytest.fixture
+def own_temp_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where plugins' sockets are, so that a test sees what is left there."""
+    directory = tmp_path / "t"
+    directory.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(directory))
+    return directory
+
+
+QUICK = HostLimits(
+    start_s=30.0, drain_s=5.0, stop_s=1.0, exit_s=1.0, first_retry_s=0.01, longest_retry_s=0.01
+)
+
+
+@pytest.fixture
+def child_host(host_of: HostOf) -> HostOf:
+    """Makes a host for processes, which take their own time: pauses are real, and short."""
+
+    def make(limits: HostLimits = QUICK, **changes: Any) -> PluginHost:
+        return host_of(**{"sleep": asyncio.sleep, "clock": SystemClock(), "limits": limits, **changes})
+
+    return make

@@ -1,9 +1,18 @@
-"""Programs for ``file://``: a plain one in the manner of a Go plugin, and what else one may meet."""
+"""Programs for ``file://`` in the manner of Go plugins, and what tests ask of them and of what they leave."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+from weir_core.objects import Plugin
+from weir_host.calls import CallInfo
+from weir_host.host import PluginHost
+from weir_sdk.testing import make_request
+
+LONG = 30.0
+"""Seconds that a process may take to start on a machine that has much to do."""
 
 WIRE_PLUGIN = '''
 """What a Go plugin does, in few words: it knows nothing of our SDK, and serves no more than it must."""
@@ -69,3 +78,41 @@ def write_program(directory: Path, source: str, name: str = "plugin.py") -> str:
     path.write_text(source)
     path.chmod(0o755 if path.suffix != ".py" else 0o644)
     return f"file://{path}"
+
+
+def a_plugin(command: str, **changes: Any) -> Plugin:
+    fields: dict[str, Any] = {
+        "id": 1,
+        "name": "child",
+        "slug": "child",
+        "command": command,
+        "hook_types": ("post_auth",),
+    }
+    return Plugin(**{**fields, **changes})
+
+
+async def answer_of(host: PluginHost, code: str, call: CallInfo) -> str:
+    """Have the plugin run some code, and return what it put into ``answer``."""
+    plugin = host.get(1)
+    assert plugin is not None
+    outcome = await plugin.post_auth(call, make_request(body=code.encode()))
+    assert outcome.request is not None
+    return outcome.request.headers["X-Answer"]
+
+
+def sockets_left(directory: Path) -> list[str]:
+    return [entry.name for entry in directory.iterdir() if entry.name.startswith("weir-plugin-")]
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that are still there."""
+    return {
+        int(pid)
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    }
+
+
+def keepers() -> set[int]:
+    """Those of them that only wait for our end."""
+    return {pid for pid in children() if b"keep.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
