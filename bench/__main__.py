@@ -19,6 +19,7 @@ from rich.console import Console
 
 from bench.errors import BenchError
 from bench.gateway import gateway
+from bench.gateway_setup import WeirTargets
 from bench.machine import Cores, describe, divide_cores
 from bench.programs import Programs, build
 from bench.report import REQUESTS, conditions, print_conditions, print_hooks, print_table, write_json
@@ -77,7 +78,7 @@ def _bench(console: Console, options: argparse.Namespace) -> None:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
         up = stack.enter_context(upstream(programs.upstream))
         bare = stack.enter_context(forwarder(f"http://{up.address}", cores.measured))
-        weir: dict[int, Target] = {}
+        weir: WeirTargets | None = None
         if not options.without_weir:
             console.print("[dim]starting weir serve[/]")
             weir = stack.enter_context(gateway(f"http://{up.address}", cores.measured, work, _HOOKS))
@@ -96,20 +97,21 @@ def _pace(options: argparse.Namespace) -> Pace:
 
 
 def _scenarios(
-    work: Path, up: Upstream, bare: Target, weir: dict[int, Target], connections: int
+    work: Path, up: Upstream, bare: Target, weir: WeirTargets | None, connections: int
 ) -> Iterator[Scenario]:
     whole, streamed = work / "ask.json", work / "ask-stream.json"
     whole.write_bytes(_encode(_ASK))
     streamed.write_bytes(_encode(_ASK | {"stream": True, "stream_options": {"include_usage": True}}))
-    plain = [weir[0]] if weir else []
+    hooked = list(weir.by_hooks.values()) if weir else []
+    streaming = [weir.by_hooks[0], weir.chunk_hook] if weir else []
     for name, title, targets, count in (
         (
             "busy",
             f"Chat completion, {connections} connections",
-            [bare, *weir.values(), up.ceiling],
+            [bare, *hooked, up.ceiling],
             connections,
         ),
-        ("single", "Chat completion, 1 connection", [bare, *plain], 1),
+        ("single", "Chat completion, 1 connection", [bare, *hooked[:1]], 1),
     ):
         yield Scenario(
             name=name, title=title, targets=targets, body=whole, expect_bytes=up.body_bytes, connections=count
@@ -121,7 +123,7 @@ def _scenarios(
         yield Scenario(
             name=name,
             title=title,
-            targets=[bare, *plain],
+            targets=[bare, *streaming],
             body=streamed,
             expect_bytes=up.stream_bytes,
             connections=count,
@@ -142,7 +144,7 @@ def _measure(
 
 
 def _report(
-    console: Console, measured: list[tuple[Scenario, list[Result]]], weir: dict[int, Target], pace: Pace
+    console: Console, measured: list[tuple[Scenario, list[Result]]], weir: WeirTargets | None, pace: Pace
 ) -> None:
     shares = conditions([result for _, results in measured for result in results])
     head: dict[str, Any] = {
@@ -156,7 +158,7 @@ def _report(
     }
     if weir:
         by_name = {result.target.name: result for result in measured[0][1]}
-        counted = [(count, by_name[target.name]) for count, target in weir.items()]
+        counted = [(count, by_name[target.name]) for count, target in weir.by_hooks.items()]
         by_rate = slopes_us(counted, lambda sample: 1e6 / REQUESTS.of(sample))
         by_cpu = slopes_us(counted, lambda sample: sample.cpu_us)
         print_hooks(console, by_rate, by_cpu)

@@ -16,9 +16,8 @@ from typing import Final
 import httpx2
 
 from bench.errors import BenchError
-from bench.gateway_setup import Setup
+from bench.gateway_setup import Setup, WeirTargets
 from bench.machine import descendants, listeners, pin, yield_to_others
-from bench.targets import Target
 from bench.waiting import until
 
 _ROOT: Final = Path(__file__).parent.parent
@@ -27,8 +26,8 @@ _STOP_TIMEOUT_S: Final = 60.0
 
 
 @contextmanager
-def gateway(origin: str, core: int, work: Path, hooks: Sequence[int]) -> Iterator[dict[int, Target]]:
-    """Run Weir with one LLM for each number of hooks, its proxy worker on ``core``, all else where we are.
+def gateway(origin: str, core: int, work: Path, hooks: Sequence[int]) -> Iterator[WeirTargets]:
+    """Run Weir with an LLM for each of its targets, its proxy worker on ``core``, all else where we are.
 
     Its log is ``weir.log`` in ``work``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx2
 
@@ -13,6 +13,13 @@ from bench.waiting import until
 
 _TIMEOUT_S: Final = 30.0
 _ASK: Final = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello!"}]}
+
+
+class WeirTargets(NamedTuple):
+    """Weir's LLMs: by their number of request hooks, and one whose plugin changes every event of a stream."""
+
+    by_hooks: dict[int, Target]
+    chunk_hook: Target
 
 
 class Setup:
@@ -29,35 +36,41 @@ class Setup:
         self._address = address
         self._worker = worker
 
-    def complete(self, origin: str, hooks: Sequence[int]) -> dict[int, Target]:
-        """Make an LLM for each number of hooks and an app that may call them; blocks until they serve.
+    def complete(self, origin: str, hooks: Sequence[int]) -> WeirTargets:
+        """Make an LLM for each kind of target and an app that may call them; blocks until they serve.
 
         Raises:
             BenchError: A change was refused, an LLM does not serve, or a hook does not run.
         """
-        plugins = [self._plugin(number) for number in range(1, max(hooks) + 1)]
-        llms = {count: self._llm(origin, plugins[:count]) for count in hooks}
-        app = self._send("POST", "apps", {"name": "bench", "llm_ids": [llm["id"] for llm in llms.values()]})
-        credential = self._send("POST", f"apps/{app['id']}/credentials", {"name": "bench"})
-        targets = {count: self._target(count, llm, credential["secret"]) for count, llm in llms.items()}
-        for count, target in targets.items():
+        plugins = [
+            self._plugin(f"bench-{number}", "SetHeader", "post_auth") for number in range(1, max(hooks) + 1)
+        ]
+        llms = {count: self._llm(f"bench-{count}", origin, plugins[:count]) for count in hooks}
+        chunks = self._plugin("bench-chunks", "ChangeChunks", "on_response")
+        chunk_llm = self._llm("bench-chunks", origin, [chunks])
+        ids = [llm["id"] for llm in (*llms.values(), chunk_llm)]
+        app = self._send("POST", "apps", {"name": "bench", "llm_ids": ids})
+        secret = self._send("POST", f"apps/{app['id']}/credentials", {"name": "bench"})["secret"]
+        made = WeirTargets(
+            by_hooks={count: self._target(_title(count), llm, secret) for count, llm in llms.items()},
+            chunk_hook=self._target("weir, chunk hook", chunk_llm, secret),
+        )
+        for count, target in (*made.by_hooks.items(), (1, made.chunk_hook)):
             self._check_hooks(count, target)
-        return targets
+        return made
 
-    def _plugin(self, number: int) -> int:
-        command = "python://bench.plugins:SetHeader"
-        body = {"name": f"bench-{number}", "command": command, "hook_type": "post_auth"}
+    def _plugin(self, name: str, cls: str, hook_type: str) -> int:
+        body = {"name": name, "command": f"python://bench.plugins:{cls}", "hook_type": hook_type}
         return int(self._send("POST", "plugins", body)["id"])
 
-    def _llm(self, origin: str, plugins: list[int]) -> dict[str, Any]:
-        body = {"name": f"bench-{len(plugins)}", "vendor": "openai", "api_endpoint": f"{origin}/v1"}
+    def _llm(self, name: str, origin: str, plugins: list[int]) -> dict[str, Any]:
+        body = {"name": name, "vendor": "openai", "api_endpoint": f"{origin}/v1"}
         llm = self._send("POST", "llms", body | {"api_key": UPSTREAM_KEY})
         if plugins:
             self._send("PUT", f"llms/{llm['id']}/plugins", {"plugin_ids": plugins})
         return llm
 
-    def _target(self, hooks: int, llm: dict[str, Any], credential: str) -> Target:
-        name = "weir" if not hooks else f"weir, {hooks} hook{'s' if hooks > 1 else ''}"
+    def _target(self, name: str, llm: dict[str, Any], credential: str) -> Target:
         path = f"/llm/call/{llm['slug']}/v1/chat/completions"
         return Target(name=name, address=self._address, path=path, credential=credential, pid=self._worker)
 
@@ -89,3 +102,7 @@ class Setup:
         if answer.is_error:
             raise BenchError(f"GET /api/v1/{path} answered {answer.status_code}: {answer.text}")
         return answer.json()["data"]
+
+
+def _title(hooks: int) -> str:
+    return "weir" if not hooks else f"weir, {hooks} hook{'s' if hooks > 1 else ''}"
