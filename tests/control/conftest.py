@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +43,13 @@ class PlayedProber:
         self.tried: list[Plugin] = []
         self.before_answer = asyncio.Event()
         self.before_answer.set()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def __call__(self, plugin: Plugin) -> ProbeResult:
         self.tried.append(plugin)
         await self.before_answer.wait()
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return self.results.get(plugin.command, ProbeResult(ok=True, hooks=ALL_HOOKS))
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import RowMapping
 
 from weir_control.errors import ConflictError
 from weir_control.plugins.authority import check_change, check_config
 from weir_control.plugins.checksums import check_checksum
-from weir_control.plugins.hidden import hidden_paths, kept_secrets
-from weir_control.plugins.masks import left_masked, restored
 from weir_control.plugins.models import PluginInput
-from weir_control.plugins.probing import Finding, Probing, refuse_failed, refuse_masks
-from weir_control.plugins.redaction import Path, secret_paths
+from weir_control.plugins.opened import OpenedPlugin
+from weir_control.plugins.probing import Finding, Probing, refuse_failed
+from weir_control.plugins.redaction import secret_paths
 from weir_control.principal import Principal
 from weir_control.store.kinds import PLUGIN
 from weir_control.store.namespaces import check_reach
@@ -41,8 +38,6 @@ COLUMNS: Final = (
     "namespace",
 )
 """The columns that stand in the input under the same name."""
-
-_DECIDE_THE_START: Final = ("command", "checksum", "config", "hook_types", "service_scopes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +69,12 @@ class PluginChanges:
             slug = await choose_slug(connection, caller, PLUGIN, body.name, body.slug)
         await check_checksum(body.command, body.checksum)
         finding = await self._probing.try_out(_candidate(body, 0, slug))
-        secrets = secret_paths(body.config, finding.schema or {})
-        check_config(caller, {}, body.config, has_secrets=bool(secrets), field="config")
+        marked = secret_paths(body.config, finding.schema or {})
+        check_config(caller, {}, body.config, has_secrets=bool(marked), field="config")
         async with self._store.changing(caller.actor) as change:
             slug = await choose_slug(change.connection, caller, PLUGIN, body.name, body.slug)
             values = _values(body) | finding.columns(change.now_us)
-            values |= {"slug": slug, "generation": 1, "kept_secrets": secrets}
+            values |= {"slug": slug, "generation": 1, "kept_secrets": marked}
             plugin_id = await add(change, PLUGIN, values)
             await set_config(change.connection, self._store.keyring, plugin_id, body.config)
             row = await fetch(change.connection, PLUGIN, plugin_id)
@@ -105,22 +100,20 @@ class PluginChanges:
             ForbiddenError: The caller may not move it there, or may not touch its secrets.
         """
         check_reach(caller, body.namespace)
-        before = self._before(current)
-        body = _with_secrets(caller, current, before, body)
-        hidden = _hidden(current, before)
-        _check_authority(caller, before, body, holds_secrets=bool(hidden) or before is None)
+        before = self._opened(current)
+        body = before.with_secrets_for(caller, body)
+        check_change(caller, before.document, body.model_dump(), holds_secrets=before.holds_secrets)
         async with self._store.reading() as connection:
             slug = await choose_slug(connection, caller, PLUGIN, body.name, body.slug, current)
         values = _values(body) | {"slug": slug}
         finding = None
-        if before is None or _starts_differently(before, body):
+        if before.must_start_anew_as(body):
             await check_checksum(body.command, body.checksum)
-            finding = await self._probing.try_out(_candidate(body, current["id"], slug), hidden)
+            finding = await self._probing.try_out(_candidate(body, current["id"], slug), before.secrets)
             refuse_failed(finding)
-            secrets = secret_paths(body.config, finding.schema or {})
-            old_config = {} if before is None else before["config"]
-            check_config(caller, old_config, body.config, has_secrets=bool(secrets), field="config")
-            values["kept_secrets"] = _kept(current, before, body, finding.schema)
+            marked = secret_paths(body.config, finding.schema or {})
+            check_config(caller, before.config, body.config, has_secrets=bool(marked), field="config")
+            values["kept_secrets"] = before.kept_by(body, finding.schema)
         return await self._write(caller, current, values, finding, body.config)
 
     async def reload(self, caller: Principal, current: RowMapping) -> Written:
@@ -129,13 +122,15 @@ class PluginChanges:
         Raises:
             PluginCannotStartError: It cannot; the instances that run go on.
             ConflictError: Somebody else changed the plugin meanwhile.
+            SecretError: No key at hand opens its configuration.
         """
-        before = self.document(current)
-        body = PluginInput.model_validate(before)
-        candidate = _candidate(body, current["id"], current["slug"])
-        finding = await self._probing.try_out(candidate, _hidden(current, before))
+        before = OpenedPlugin(current, self.document(current))
+        body = PluginInput.model_validate(before.document)
+        finding = await self._probing.try_out(
+            _candidate(body, current["id"], current["slug"]), before.secrets
+        )
         refuse_failed(finding)
-        kept = _kept(current, before, body, finding.schema)
+        kept = before.kept_by(body, finding.schema)
         values = {"generation": current["generation"] + 1, "kept_secrets": kept}
         return await self._write(caller, current, values, finding, body.config)
 
@@ -149,19 +144,18 @@ class PluginChanges:
         Raises:
             InvalidFieldsError: The two together break the plugin's schema.
             PluginCannotStartError: It cannot start with them.
+            SecretError: No key at hand opens the plugin's own configuration.
         """
-        body = PluginInput.model_validate(self.document(plugin))
-        hidden = _hidden(plugin, {"config": body.config})
-        merged = body.model_copy(update={"config": body.config | override})
-        candidate = _candidate(merged, plugin["id"], plugin["slug"])
-        refuse_failed(await self._probing.try_out(candidate, hidden, field), field)
+        opened = OpenedPlugin(plugin, self.document(plugin))
+        body = PluginInput.model_validate(opened.document | {"config": opened.config | override})
+        candidate = _candidate(body, plugin["id"], plugin["slug"])
+        refuse_failed(await self._probing.try_out(candidate, opened.secrets, field), field)
 
-    def _before(self, current: RowMapping) -> dict[str, Any] | None:
-        """The plugin as it is; None when no key at hand opens its configuration."""
+    def _opened(self, current: RowMapping) -> OpenedPlugin:
         try:
-            return self.document(current)
+            return OpenedPlugin(current, self.document(current))
         except SecretError:
-            return None
+            return OpenedPlugin(current, None)
 
     async def _write(
         self,
@@ -187,56 +181,10 @@ class PluginChanges:
         return Written(row, change.revision)
 
 
-def _with_secrets(
-    caller: Principal, current: RowMapping, before: dict[str, Any] | None, body: PluginInput
-) -> PluginInput:
-    """What the caller wrote, with the stored secrets in the place of their masks."""
-    if before is None:
-        return body
-    seen = hidden_paths(current, before["config"], unmarked=caller.sees_unmarked_config)
-    config = restored(body.config, before["config"], seen)
-    refuse_masks(left_masked(config, seen))
-    return body.model_copy(update={"config": config})
-
-
-def _hidden(current: RowMapping, before: Mapping[str, Any] | None) -> list[Path]:
-    return [] if before is None else hidden_paths(current, before["config"], unmarked=True)
-
-
-def _kept(
-    current: RowMapping, before: dict[str, Any] | None, body: PluginInput, schema: dict[str, Any] | None
-) -> list[Path]:
-    if before is None:
-        return kept_secrets(body.config, schema, {}, [])
-    hidden = _hidden(current, before)
-    if not current["probe_ok"] and body.command == current["command"]:
-        # Nothing was known to be harmless; now the plugin itself says what is.
-        hidden = list(map(tuple, current["kept_secrets"]))
-    return kept_secrets(body.config, schema, before["config"], hidden)
-
-
-def _check_authority(
-    caller: Principal, before: dict[str, Any] | None, body: PluginInput, *, holds_secrets: bool
-) -> None:
-    unreadable = {"command": None, "checksum": None, "config": None}
-    check_change(caller, before or unreadable, body.model_dump(), holds_secrets=holds_secrets)
-
-
-def _starts_differently(before: dict[str, Any], body: PluginInput) -> bool:
-    after = body.model_dump() | {"hook_types": body.named_hook_types()}
-    switched_on = body.is_active and not before["is_active"]
-    return switched_on or _what_starts(before) != _what_starts(after)
-
-
 def _values(body: PluginInput) -> dict[str, Any]:
     values = body.model_dump(include=set(COLUMNS))
     values["collector"]["observer"] = False
     return values | {"hook_types": body.named_hook_types()}
-
-
-def _what_starts(document: Mapping[str, Any]) -> bytes:
-    # As JSON, because to Python 1, 1.0 and True are one value, and to a schema they are not.
-    return msgspec.json.encode([document[name] for name in _DECIDE_THE_START], order="deterministic")
 
 
 def _candidate(body: PluginInput, plugin_id: int, slug: str) -> Plugin:

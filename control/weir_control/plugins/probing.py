@@ -50,13 +50,13 @@ class Probing:
         self._probe = probe
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def try_out(self, plugin: Plugin, hidden: Sequence[Path] = (), field: str = "config") -> Finding:
+    async def try_out(self, plugin: Plugin, secrets: Sequence[Any] = (), field: str = "config") -> Finding:
         """Start the plugin once and judge its configuration.
 
         That it cannot start is a finding, not an error; a configuration against its own schema is an error.
 
         Args:
-            hidden: Places of the configuration that hold secrets whatever the schema says.
+            secrets: Values that no message may repeat, beside those that the schema marks.
             field: What the caller calls the configuration.
 
         Raises:
@@ -66,9 +66,9 @@ class Probing:
         async with self._slots:
             result = await self._probe(plugin)
         if result.schema_errors:
-            secrets = _secrets(plugin, hidden, result.config_schema)
+            unspoken = [*_secrets(plugin, result.config_schema), *secrets]
             raise InvalidFieldsError(
-                FieldError(f"{field}.{path}" if path else field, "config_schema", blot_out(message, secrets))
+                FieldError(f"{field}.{path}" if path else field, "config_schema", blot_out(message, unspoken))
                 for path, message in result.schema_errors
             )
         if result.ok:
@@ -76,7 +76,7 @@ class Probing:
             _check_masks(plugin, result.config_schema, field)
             return Finding(True, "", result.config_schema, tuple(in_order(result.hooks)))
         # Without a schema anything may be secret, and what a plugin complains of it may repeat.
-        return Finding(False, blot_out(result.reason, _secrets(plugin, hidden, None)), None, ())
+        return Finding(False, blot_out(result.reason, [*_secrets(plugin, None), *secrets]), None, ())
 
 
 def refuse_failed(finding: Finding, field: str = "command") -> None:
@@ -110,8 +110,8 @@ def refuse_masks(paths: Iterable[Path], field: str = "config") -> None:
         raise InvalidFieldsError(errors)
 
 
-def _secrets(plugin: Plugin, hidden: Sequence[Path], schema: dict[str, Any] | None) -> list[Any]:
-    return values_at(plugin.config, [*secret_paths(plugin.config, schema), *hidden])
+def _secrets(plugin: Plugin, schema: dict[str, Any] | None) -> list[Any]:
+    return values_at(plugin.config, secret_paths(plugin.config, schema))
 
 
 def _check_hook_types(plugin: Plugin, implemented: frozenset[str]) -> None:
