@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from weir_proxy.errors import ClientGoneError, ClientTooSlowError
+from weir_proxy.errors import ClientBrokenError, ClientGoneError, ClientTooSlowError
 from weir_proxy.headers import RequestHeaders, header_lines
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class ClientRequest:
         query: What follows the question mark.
         content_length: Bytes that the body was announced with, None when it was not.
         overdue: The body came too slowly; nothing more of it is waited for.
+        broken: The body is not framed as HTTP/1.1 says, so its rest cannot be read.
         answering: The answer has begun to go out.
         answered: The answer is complete, or was cut off.
     """
@@ -46,6 +47,7 @@ class ClientRequest:
         "_waiter",
         "answered",
         "answering",
+        "broken",
         "content_length",
         "keep_alive",
         "method",
@@ -72,7 +74,7 @@ class ClientRequest:
         self.query = query
         self.content_length = content_length
         self.keep_alive = keep_alive
-        self.overdue = self.answering = self.answered = False
+        self.overdue = self.broken = self.answering = self.answered = False
         self._protocol = protocol
         self._raw_headers = raw_headers
         self._chunked = chunked
@@ -118,6 +120,7 @@ class ClientRequest:
 
         Raises:
             ClientGoneError: The client hung up in the middle of it.
+            ClientBrokenError: It is not framed as HTTP/1.1 says.
             ClientTooSlowError: It comes too slowly.
         """
         if self._expects_continue and not self._body_complete and not self.answering:
@@ -128,6 +131,8 @@ class ClientRequest:
                 return None
             if self._protocol.client_gone:
                 raise ClientGoneError("the client hung up while sending its request body")
+            if self.broken:
+                raise ClientBrokenError("the request body is not framed as HTTP/1.1 says")
             if self.overdue:
                 raise ClientTooSlowError("the request body came too slowly")
             await self._wait()
@@ -207,6 +212,11 @@ class ClientRequest:
     def body_is_overdue(self) -> None:
         """The body comes too slowly to be waited for."""
         self.overdue = True
+        self._wake()
+
+    def body_is_broken(self) -> None:
+        """What came is no body; what follows cannot be told from it."""
+        self.broken = True
         self._wake()
 
     def client_is_gone(self) -> None:

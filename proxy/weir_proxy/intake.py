@@ -6,7 +6,7 @@ from weir_core.errors import InvalidInputError
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields, read_request
 from weir_proxy.client import ClientRequest
-from weir_proxy.errors import ClientTooSlowError, RefusalError
+from weir_proxy.errors import ClientBrokenError, ClientTooSlowError, RefusalError
 from weir_proxy.routes import Mode
 
 
@@ -14,7 +14,7 @@ async def read_whole(client: ClientRequest, limit: int) -> bytes:
     """Return a request's whole body.
 
     Raises:
-        RefusalError: 413 over ``limit`` bytes, 408 when it came too slowly.
+        RefusalError: 413 over ``limit`` bytes, 408 when it came too slowly, 400 when it is not HTTP/1.1.
         ClientGoneError: The client hung up in the middle of it.
     """
     if client.content_length is not None and client.content_length > limit:
@@ -27,6 +27,10 @@ async def read_whole(client: ClientRequest, limit: int) -> bytes:
             size += len(piece)
             if size > limit:
                 raise _too_large(limit)
+    except ClientBrokenError as error:
+        raise RefusalError(
+            400, "invalid_request_body", "The request body is not framed as HTTP/1.1 says."
+        ) from error
     except ClientTooSlowError as error:
         raise RefusalError(
             408, "request_timeout", "The request body came too slowly. Send it again."

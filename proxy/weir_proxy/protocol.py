@@ -188,6 +188,9 @@ class GatewayProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._incoming is not None:
+            # A trailer, which came past whatever looked at the headers (RFC 9110, section 6.5.1).
+            return
         name = name.lower()
         if name == b"content-length":
             self._content_length = int(value)
@@ -319,6 +322,8 @@ class GatewayProtocol(asyncio.Protocol):
         if self._current is not None:
             # An answer is under way: another head in its middle would be taken for a part of it.
             self._current.keep_alive = False
+            if self._incoming is not None:
+                self._incoming.body_is_broken()
         elif not self._transport.is_closing():
             self._transport.write(problem(status, message).as_last_response())
             self._transport.close()

@@ -114,6 +114,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._status:
+            # A trailer, or the head of an answer that nobody asked for.
+            return
         self._header_bytes += len(name) + len(value)
         if self._header_bytes <= _MOST_HEADER_BYTES:
             self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
