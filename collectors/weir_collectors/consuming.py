@@ -88,6 +88,7 @@ class ConsumingGroup:
         collectors: Those to ask now; called for each poll.
         keeper: Writes what the group keeps.
         on_lag: Told the lag, in records, whenever it was counted.
+        waits_for_collectors: Whether to let no event past while there is nobody to ask.
         sleep: Waits for the database, and between two looks at the lag.
     """
 
@@ -102,6 +103,7 @@ class ConsumingGroup:
         logger: FilteringBoundLogger,
         settings: GroupSettings,
         on_lag: Callable[[int], None] = lambda _lag: None,
+        waits_for_collectors: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._consumer = consumer
@@ -112,6 +114,7 @@ class ConsumingGroup:
         self._logger = logger
         self._settings = settings
         self._on_lag = on_lag
+        self._waits_for_collectors = waits_for_collectors
         self._sleep = sleep
         self._window = Window(settings.limits)
         self._ranges = RangeTracker()
@@ -132,6 +135,7 @@ class ConsumingGroup:
                 tasks.create_task(self._settle())
                 tasks.create_task(self._watch_lag())
                 await self._take_in(stop, tasks)
+                self._begin_to_stop()
                 await self._finish_in_flight()
                 raise _StopConsuming  # noqa: TRY301 - a task group is ended by raising inside it
         except* _StopConsuming:
@@ -144,10 +148,17 @@ class ConsumingGroup:
                 await self._window.finished_some(_POLL_S)
                 continue
             records = await self._consumer.poll(min(room, _POLL_RECORDS), _POLL_S)
+            while self._waits_for_collectors and not self._collectors():
+                if stop.is_set():
+                    # They were polled for nobody: they are not committed, and come again.
+                    return
+                await self._sleep(_POLL_S)
             collectors = [collector for collector in self._collectors() if collector.collects()]
             for record in records:
                 self._window.admit(record)
                 self._ask(record, collectors, tasks)
+
+    def _begin_to_stop(self) -> None:
         self._stopping = True
         # A sink that is away would otherwise hold its events, and us, for the whole grace.
         for collector in self._collectors():

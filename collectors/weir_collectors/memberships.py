@@ -49,6 +49,7 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     keeper: Keeper
     counters: GroupCounters
     on_lag: Callable[[int], None] = lambda _lag: None
+    waits_for_collectors: bool = False
 
     async def keep(self, around: Surroundings, stop: asyncio.Event) -> None:
         """Consume until ``stop`` is set, starting anew whenever the log or a mistake ends it."""
@@ -79,6 +80,7 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
                 logger=logger,
                 settings=around.settings,
                 on_lag=self.on_lag,
+                waits_for_collectors=self.waits_for_collectors,
             )
             await group.run(stop)
         finally:
@@ -116,6 +118,7 @@ def observing(kind: EventKind, slug: str, around: Surroundings) -> Membership:
         ),
         counters=counters,
         on_lag=LagGuard(collectors, counters, around.logger).watch,
+        waits_for_collectors=True,
     )
 
 
