@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weir_cli import relay, tokens, topics
+from weir_cli import erase, relay, tokens, topics
 from weir_cli.bootstrap import database_url, encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
@@ -25,6 +25,7 @@ database = typer.Typer(no_args_is_help=True, help="The database's tables.")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(topics.app, name="topics")
 app.command()(relay.relay)
+app.command()(erase.erase)
 app.add_typer(database, name="db")
 
 

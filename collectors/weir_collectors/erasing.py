@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -78,7 +78,7 @@ class Eraser:
                 run = await _unfinished(connection, scope, subject)
                 return run or await _begin(connection, scope, subject, self._clock.wall_us())
 
-    async def run(self, run: ErasureRun) -> AsyncIterator[Progress]:
+    async def run(self, run: ErasureRun) -> AsyncGenerator[Progress, None]:
         """Do what is left of it, and say how far it is after each step.
 
         Raises:
@@ -95,7 +95,7 @@ class Eraser:
 
     async def _stage(
         self, run: ErasureRun, number: int, stage: Stage, position: int | None
-    ) -> AsyncIterator[Progress]:
+    ) -> AsyncGenerator[Progress, None]:
         first, last = await stage.bounds()
         position = first if position is None else position
         total, erased = max(0, last - first), 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from structlog.testing import CapturingLogger
 
 from weir_cli.data_dir import DataDir
 from weir_cli.listening import bind
+from weir_cli.main import main
 from weir_cli.plans import Household
 from weir_cli.processes import Command, child_environment
 from weir_cli.supervisor import ChildPlan
 from weir_core.secrets import KeyRing
 from weir_core.settings import Settings
+
+Weir = Callable[..., tuple[int, str, str]]
+"""A command's arguments to its exit code, standard output and standard error."""
 
 
 class FakeTime:
@@ -181,3 +186,22 @@ def children(tmp_path: Path) -> Iterator[Children]:
     made = Children(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def weir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Weir:
+    """Runs a command in an empty directory; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["weir", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        written = capfd.readouterr()
+        return code, written.out, written.err
+
+    return run

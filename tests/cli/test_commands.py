@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import socket
-import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Weir
 
-from weir_cli.main import main
 from weir_core.secrets import key_id_of
-
-Weir = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def weir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Weir:
-    """Runs a command in an empty directory; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["weir", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
-        written = capfd.readouterr()
-        return code, written.out, written.err
-
-    return run
 
 
 def test_the_version_is_that_of_the_distribution(weir: Weir) -> None:
@@ -41,8 +18,8 @@ def test_the_version_is_that_of_the_distribution(weir: Weir) -> None:
 
 def test_help_lists_the_commands_there_are_and_no_others(weir: Weir) -> None:
     _, out, _ = weir("--help")
-    assert all(f" {command} " in out for command in ("serve", "tokens", "db"))
-    assert not any(f" {command} " in out for command in ("relay", "topics", "doctor", "proxy"))
+    assert all(f" {command} " in out for command in ("serve", "erase", "tokens", "db"))
+    assert not any(f" {command} " in out for command in ("doctor", "proxy"))
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("serve", "--prot", "1"), ("tokens", "revoke")])
