@@ -18,10 +18,11 @@ _MAX_WORKERS: Final = 4096
 
 
 class PluginReport(msgspec.Struct, frozen=True):
-    """One plugin in one worker."""
+    """One plugin in one worker; ``restarts`` counts how often it was lost and started anew."""
 
     state: State
     reason: str = ""
+    restarts: int = 0
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -83,5 +84,7 @@ class Workers:
             if worker.stale or state is None:
                 continue
             behind = worker.report.revision < revision
-            found[worker.report.worker] = PluginReport("starting", "not applied yet") if behind else state
+            found[worker.report.worker] = (
+                PluginReport("starting", "not applied yet", state.restarts) if behind else state
+            )
         return found

@@ -63,3 +63,19 @@ async def test_a_revoked_token_is_401_at_once(world: World, admin: Api) -> None:
     assert (await other("GET", "/apps")).status_code == 200
     await other.data("DELETE", f"/tokens/{made['id']}")
     assert (await other("GET", "/apps")).status_code == 401
+
+
+async def test_who_is_turned_away_stands_in_the_log_without_what_they_sent(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    viewer = await world.caller("viewer")
+    north = await world.caller("admin", "north")
+    capsys.readouterr()
+    await world.as_("wt_0000000000000000_guessed").problem(401, "GET", "/apps")
+    await viewer.problem(403, "DELETE", "/apps/1")
+    await north.problem(403, "POST", "/apps", {"name": "a"})
+    lines = [line for line in capsys.readouterr().out.splitlines() if "refused" in line]
+    assert len(lines) == 3
+    assert "guessed" not in "".join(lines)
+    for line, expected in zip(lines, ("status=401", "role=viewer", "role=admin"), strict=True):
+        assert expected in line

@@ -40,6 +40,7 @@ async def test_every_resource_of_the_contract_is_there(document: Any) -> None:
         "/records/proxy-logs": "get",
         "/records/analytics": "get",
         "/records/budget-usage": "get",
+        "/analytics/summary": "get",
         "/proxies": "get",
         "/audit-log": "get",
         "/tokens": "get post",

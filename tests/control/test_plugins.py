@@ -324,16 +324,17 @@ async def test_the_schema_of_a_plugin_can_be_asked_for(world: World) -> None:
 async def test_health_shows_each_process(world: World) -> None:
     answer = await world.admin("POST", "/plugins", PLUGIN)
     revision = int(answer.headers["x-weir-revision"])
-    for worker, state, reason in (("proxy-0", "ready", ""), ("proxy-1", "failed", "no module")):
-        report = Report(worker=worker, revision=revision, plugins={1: PluginReport(state, reason)})  # type: ignore[arg-type]
-        world.service.workers.record(report)
+    told = {"proxy-0": PluginReport("ready", "", 1), "proxy-1": PluginReport("failed", "no module", 2)}
+    for worker, state in told.items():
+        world.service.workers.record(Report(worker=worker, revision=revision, plugins={1: state}))
     health = await world.admin.data("GET", "/plugins/1/health")
     assert health == {
         "state": "degraded",
         "reason": "no module",
+        "restarts": 3,
         "workers": {
-            "proxy-0": {"state": "ready", "reason": ""},
-            "proxy-1": {"state": "failed", "reason": "no module"},
+            "proxy-0": {"state": "ready", "reason": "", "restarts": 1},
+            "proxy-1": {"state": "failed", "reason": "no module", "restarts": 2},
         },
     }
     assert (await world.admin.data("GET", "/plugins/1"))["state"] == "degraded"

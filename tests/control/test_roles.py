@@ -33,6 +33,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/records/proxy-logs": {"get": EVERYBODY},
     "/records/analytics": {"get": EVERYBODY},
     "/records/budget-usage": {"get": EVERYBODY},
+    "/analytics/summary": {"get": EVERYBODY},
     "/proxies": {"get": EVERYBODY},
     "/audit-log": {"get": AUDITORS},
     "/tokens": {"get": AUDITORS, "post": ADMIN},

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weir_control.api.access import permission_for
 from weir_control.api.problems import ProblemResponse, nothing_at
+from weir_control.api.refusals import log_refusal
 from weir_control.errors import ControlError, NotFoundError, UnauthorizedError
 from weir_control.principal import API_PREFIX, Principal
 
@@ -30,23 +31,17 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _OPEN_PATHS:
+            principal = None
             try:
-                principal = await self._admit(scope)
+                principal = await self._principal(scope)
+                _admit(principal, scope)
             except ControlError as error:
+                log_refusal(scope, error, principal)
                 challenge = _CHALLENGE if isinstance(error, UnauthorizedError) else None
                 await ProblemResponse(error, challenge)(scope, receive, send)
                 return
             scope = {**scope, "weir.principal": replace(principal, request_id=scope["weir.request_id"])}
         await self._app(scope, receive, send)
-
-    async def _admit(self, scope: Scope) -> Principal:
-        principal = await self._principal(scope)
-        if scope["path"].startswith(f"{API_PREFIX}/"):
-            permission = permission_for(scope["method"], scope["path"])
-            if permission is None:
-                raise NotFoundError(nothing_at(scope["path"]))
-            principal.require(permission)
-        return principal
 
     async def _principal(self, scope: Scope) -> Principal:
         secret = _bearer(scope)
@@ -56,6 +51,15 @@ class Authentication:
         if principal is None:
             raise UnauthorizedError("The management token is not valid here.")
         return principal
+
+
+def _admit(principal: Principal, scope: Scope) -> None:
+    path = scope["path"]
+    if path.startswith(f"{API_PREFIX}/"):
+        permission = permission_for(scope["method"], path)
+        if permission is None:
+            raise NotFoundError(nothing_at(path))
+        principal.require(permission)
 
 
 def _bearer(scope: Scope) -> str:

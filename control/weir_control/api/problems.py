@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from weir_control.api.refusals import log_refusal
 from weir_control.api.validation import field_errors
 from weir_control.errors import (
     ControlError,
@@ -83,8 +84,10 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _weir_error(_request: Request, error: Exception) -> ProblemResponse:
-    return ProblemResponse(_as_control_error(error))
+async def _weir_error(request: Request, error: Exception) -> ProblemResponse:
+    problem = _as_control_error(error)
+    log_refusal(request.scope, problem, request.scope.get("weir.principal"))
+    return ProblemResponse(problem)
 
 
 def _as_control_error(error: Exception) -> ControlError:

@@ -152,6 +152,7 @@ class WorkerHealth(BaseModel):
 
     state: str = Field(examples=["ready"])
     reason: str
+    restarts: int = Field(description="How often it was lost and started anew.")
 
 
 class Health(BaseModel):
@@ -159,4 +160,5 @@ class Health(BaseModel):
 
     state: str = Field(examples=["ready"])
     reason: str
+    restarts: int = Field(description="In all processes together.")
     workers: dict[str, WorkerHealth] = Field(description="By worker, those that reported lately.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
-from sqlalchemy import Table, select
+from sqlalchemy import select
 
 from weir_collectors.summaries import Group, GroupBy, read_summary
 from weir_collectors.tables_accounting import rollups_hourly
@@ -15,8 +15,9 @@ from weir_collectors.tally import HOUR_US
 from weir_control.api.envelopes import Page, PageParameters, page_of
 from weir_control.api.fields import Moment
 from weir_control.deps import Caller, Control, ControlDeps
-from weir_control.store.namespaces import visible_events
-from weir_control.store.tables import apps, llms
+from weir_control.principal import Principal
+from weir_control.store.kinds import APP, LLM, Kind
+from weir_control.store.namespaces import visible, visible_events
 from weir_core.clock import parse_rfc3339, rfc3339
 from weir_core.money import nano_to_text
 
@@ -91,7 +92,9 @@ class SummaryGroup(BaseModel):
     app_id: int | None = Field(default=None, description="Null for calls without an app.")
     app_name: str | None = Field(default=None, description="Null when the app is gone.")
     llm_id: int | None = None
-    llm_name: str | None = Field(default=None, description="Null when the LLM is gone.")
+    llm_name: str | None = Field(
+        default=None, description="Null when the LLM is gone, or of another namespace."
+    )
     model_name: str | None = Field(default=None, description="The model that answered.")
     vendor: str | None = None
     user_id: str | None = Field(default=None, description="Null where none is known, or it was erased.")
@@ -143,8 +146,8 @@ async def summarize(
         limit=asked.limit,
         offset=asked.offset,
     )
-    app_names = await _names_of(control, apps, _ids(found.groups, GroupBy.APP))
-    llm_names = await _names_of(control, llms, _ids(found.groups, GroupBy.LLM))
+    app_names = await _names_of(control, caller, APP, _ids(found.groups, GroupBy.APP))
+    llm_names = await _names_of(control, caller, LLM, _ids(found.groups, GroupBy.LLM))
     page = page_of([_shown(group, app_names, llm_names) for group in found.groups], found.total, asked)
     return Summary.model_validate(
         {
@@ -161,11 +164,13 @@ def _ids(groups: Iterable[Group], key: GroupBy) -> set[int]:
     return {group.keys[key] for group in groups if key in group.keys}
 
 
-async def _names_of(control: ControlDeps, table: Table, ids: set[int]) -> Mapping[int, str]:
+async def _names_of(control: ControlDeps, caller: Principal, kind: Kind, ids: set[int]) -> Mapping[int, str]:
     if not ids:
         return {}
+    columns = kind.table.c
+    statement = select(columns.id, columns.name).where(columns.id.in_(ids), *visible(caller, kind))
     async with control.store.reading() as connection:
-        rows = await connection.execute(select(table.c.id, table.c.name).where(table.c.id.in_(ids)))
+        rows = await connection.execute(statement)
         return {row.id: row.name for row in rows}
 
 

@@ -120,11 +120,19 @@ async def get_plugin_health(control: Control, caller: Caller, plugin_id: PathId)
     reports = control.workers.of_plugin(plugin_id, row["revision"])
     secrets = plugin_secrets(control.store.keyring, row)
     workers = {
-        name: WorkerHealth(state=report.state, reason=blot_out(report.reason, secrets))
+        name: WorkerHealth(
+            state=report.state, reason=blot_out(report.reason, secrets), restarts=report.restarts
+        )
         for name, report in reports.items()
     }
-    reason = blot_out(observed.reason, secrets)
-    return One(data=Health(state=observed.state, reason=reason, workers=workers))
+    return One(
+        data=Health(
+            state=observed.state,
+            reason=blot_out(observed.reason, secrets),
+            restarts=sum(report.restarts for report in reports.values()),
+            workers=workers,
+        )
+    )
 
 
 async def _row(control: ControlDeps, caller: Principal, plugin_id: int) -> RowMapping:

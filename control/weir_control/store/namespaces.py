@@ -37,7 +37,9 @@ def visible_events(caller: Principal, table: Table) -> _Conditions:
     if caller.namespaces is None:
         return ()
     of_an_app = table.c.app_id.in_(_reached(caller, apps))
-    of_an_llm = table.c.app_id.is_(None) & table.c.llm_id.in_(_reached(caller, llms))
+    # Sums have a 0 where records have NULL.
+    of_none = or_(table.c.app_id.is_(None), table.c.app_id == 0)
+    of_an_llm = of_none & table.c.llm_id.in_(_reached(caller, llms))
     return (or_(of_an_app, of_an_llm),)
 
 
