@@ -68,7 +68,7 @@ class KafkaOptions(OptionsTable):
         default=38, gt=0, description="How long the budget-usage topic does: a budget's period and a week."
     )
     compression: Literal["none", "lz4", "zstd", "gzip", "snappy"] = Field(
-        default="lz4", description="How events are compressed on their way to Kafka and in it."
+        default="zstd", description="How events are compressed on their way to Kafka and in it."
     )
     relay_bytes_per_second: ByteSize = Field(
         default=ByteSize(0),

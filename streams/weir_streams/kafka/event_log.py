@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +13,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import (  # type: ign
 from weir_core.clock import Clock
 from weir_core.errors import InvalidInputError
 from weir_streams.kafka.consumer import KafkaConsumer
+from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
 from weir_streams.log import Partition
 from weir_streams.reports import Logger
@@ -70,7 +70,7 @@ class KafkaEventLog:
         """Nothing is held here: each consumer has connections of its own."""
 
     async def _client(self, group: str) -> tuple[int, AIOKafkaConsumer]:
-        options = await asyncio.to_thread(self._settings.client_options)
+        options = await reach(self._settings)
         living = {number for number, member in self._members.get(group, {}).items() if not member.is_closed}
         number = next(number for number in itertools.count() if number not in living)
         client = AIOKafkaConsumer(

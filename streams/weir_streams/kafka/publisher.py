@@ -20,6 +20,7 @@ from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyp
 
 from weir_streams.errors import DeliveryError, RecordRefusedError
 from weir_streams.kafka.failures import translated
+from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings
 from weir_streams.log import Partition
 
@@ -112,7 +113,7 @@ class Publisher:
             KafkaRefusedError: Wrong credentials or missing rights.
             LogUnavailableError: Retryable; the brokers cannot be reached.
         """
-        options = await asyncio.to_thread(settings.client_options)
+        options = await reach(settings)
         producer = AIOKafkaProducer(
             **options,
             acks="all",

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 
 from weir_streams.errors import TopicMissingError
 from weir_streams.kafka.failures import translated
+from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
 from weir_streams.log import LogRecord, Partition
 
@@ -38,7 +39,7 @@ class KafkaRanges:
             LogUnavailableError: Retryable; the brokers cannot be reached.
         """
         place = TopicPartition(self._settings.topic(partition.topic), int(partition.name))
-        options = await asyncio.to_thread(self._settings.client_options)
+        options = await reach(self._settings)
         client = AIOKafkaConsumer(**options, enable_auto_commit=False, auto_offset_reset="earliest")
         try:
             end = await self._begin(client, place, first, last)

@@ -181,7 +181,7 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
         commit_s: How often the progress is stored; what was sent since is sent again after a crash.
     """
 
-    compression: Compression = "lz4"
+    compression: Compression = "zstd"
     batch_bytes: int = 512 * 1024
     round_bytes: int = 1024 * 1024
     rounds: int = 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -21,6 +20,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code  # type: ignore[im
 
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
 from weir_streams.kafka.failures import translated
+from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
 
 EDGE_PAYLOAD_TOPIC: Final = "weir.edge-payload.v1"
@@ -166,7 +166,9 @@ class TopicAdmin:
         return found
 
     async def _create(self, topic: Topic) -> None:
-        new = NewTopic(topic.name, topic.partitions, topic.replication_factor, topic_configs=topic.configs)
+        new = NewTopic(topic.name, topic.partitions, 1, topic_configs=topic.configs)
+        # The class refuses -1, the cluster's own number of copies, beside a number of partitions.
+        new.replication_factor = topic.replication_factor
         response = await self._client.create_topics([new])
         for name, code, *message in response.topic_errors:
             error = for_code(code)
@@ -195,7 +197,7 @@ async def open_topic_admin(settings: KafkaSettings) -> AsyncIterator[TopicAdmin]
         KafkaRefusedError: Wrong credentials.
         LogUnavailableError: Retryable; the brokers cannot be reached.
     """
-    client = AIOKafkaAdminClient(**await asyncio.to_thread(settings.client_options))
+    client = AIOKafkaAdminClient(**await reach(settings))
     try:
         with translated("describing topics"):
             await client.start()
