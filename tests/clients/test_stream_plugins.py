@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,32 @@ WORDS = "This answer was made up by the mock upstream, one word a chunk. "
 QUESTION: list[Any] = [{"role": "user", "content": "Say it."}]
 
 
-async def attach(world: World, door: Door, *plugins: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+Attached = tuple[str, dict[str, Any], dict[str, Any]]
+
+
+@pytest.fixture
+def hosting(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Gives a plugin class its command: in the worker's process, or in a process of its own."""
+
+    def command(cls: str) -> str:
+        if request.param == "python":
+            return in_process(cls)
+        script = tmp_path / f"{cls.lower()}.py"
+        script.write_text(
+            f"from weir_stream_plugins import {cls}\n\nfrom weir_sdk import serve\n\nserve({cls})\n"
+        )
+        return f"file://{script}"
+
+    return command
+
+
+def in_process(cls: str) -> str:
+    return f"python://weir_stream_plugins:{cls}"
+
+
+async def attach(
+    world: World, door: Door, *plugins: Attached, command: Callable[[str], str] = in_process
+) -> None:
     """Attach plugins, each with its config and the fields of its attachment, in this order."""
     attached = []
     for cls, config, attachment in plugins:
@@ -34,12 +59,14 @@ async def attach(world: World, door: Door, *plugins: tuple[str, dict[str, Any], 
             "plugins",
             name=name,
             slug=name,
-            command=f"python://weir_stream_plugins:{cls}",
+            command=command(cls),
             hook_types=["on_response"],
             config=config,
         )
         attached.append({"plugin_id": plugin["id"], **attachment})
     await world.gateway.write("PUT", f"llms/{door.llm_id}/plugins", plugins=attached)
+    for item in attached:
+        await world.gateway.hosted(item["plugin_id"])
 
 
 @asynccontextmanager
@@ -71,30 +98,42 @@ async def said(world: World, door: Door, vendor: str, mock: str = "chunks=13") -
         return text, chunks.response.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("vendor", "hosting"),
+    [("openai", "python"), ("anthropic", "python"), ("openai", "file")],
+    indirect=["hosting"],
+)
 async def test_plugins_rewrite_swallow_and_hold_back_what_the_client_is_told(
-    world: World, vendor: str
+    world: World, vendor: str, hosting: Callable[[str], str]
 ) -> None:
     door = await world.door(vendor=vendor)
-    await attach(world, door, ("Replacing", {"from": "mock", "to": "REAL"}, {}))
+    await attach(world, door, ("Replacing", {"from": "mock", "to": "REAL"}, {}), command=hosting)
     text, request_id = await said(world, door, vendor)
     assert text == WORDS.replace("mock", "REAL")
     family = await world.families.of(request_id)
     assert family.sizes == (1, 1, 1)
     assert "REAL" in family.log["response_body"]
     assert family.log["outcome"] == "served"
-    await attach(world, door, ("Swallowing", {"word": "mock"}, {}))
+    await attach(world, door, ("Swallowing", {"word": "mock"}, {}), command=hosting)
     text, _ = await said(world, door, vendor)
     assert text == WORDS.replace("mock ", "")
-    await attach(world, door, ("Replacing", {"from": "mock", "to": "REAL"}, {}), ("Holding", {}, {}))
+    await attach(
+        world,
+        door,
+        ("Replacing", {"from": "mock", "to": "REAL"}, {}),
+        ("Holding", {}, {}),
+        command=hosting,
+    )
     text, request_id = await said(world, door, vendor)
     assert text.split() == WORDS.replace("mock", "REAL").split()[::-1]
     assert (await world.families.of(request_id)).sole_analytics["usage_source"] == "provider"
 
 
-@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("vendor", "hosting"), [("anthropic", "python"), ("openai", "file")], indirect=["hosting"]
+)
 async def test_a_buffering_plugin_works_on_the_whole_and_later_plugins_on_its_events(
-    world: World, vendor: str
+    world: World, vendor: str, hosting: Callable[[str], str]
 ) -> None:
     door = await world.door(vendor=vendor)
     await attach(
@@ -102,6 +141,7 @@ async def test_a_buffering_plugin_works_on_the_whole_and_later_plugins_on_its_ev
         door,
         ("Wrapping", {}, {"stream_mode": "buffer"}),
         ("Replacing", {"from": "mock", "to": "REAL"}, {}),
+        command=hosting,
     )
     text, request_id = await said(world, door, vendor, mock="chunks=12&chunk_text=made up mock ")
     assert text == "checked REAL " * 12
@@ -110,25 +150,32 @@ async def test_a_buffering_plugin_works_on_the_whole_and_later_plugins_on_its_ev
     assert log["outcome"] == "served"
 
 
-async def test_a_plugin_that_fails_open_in_mid_stream_costs_the_client_nothing(world: World) -> None:
+@pytest.mark.parametrize("hosting", ["python", "file"], indirect=["hosting"])
+async def test_a_plugin_that_fails_open_in_mid_stream_costs_the_client_nothing(
+    world: World, hosting: Callable[[str], str]
+) -> None:
     door = await world.door()
     await attach(
         world,
         door,
         ("Breaking", {"word": "mock"}, {"on_error": "fail_open"}),
         ("Replacing", {"from": "mock", "to": "REAL"}, {}),
+        command=hosting,
     )
     text, request_id = await said(world, door, "openai")
     assert text == WORDS.replace("mock", "REAL")
     assert (await world.families.of(request_id)).log["outcome"] == "served"
 
 
-@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("vendor", "hosting"), [("openai", "python"), ("anthropic", "file")], indirect=["hosting"]
+)
 async def test_a_guard_that_fails_in_mid_stream_ends_it_with_an_error_and_the_call_is_settled(
-    world: World, vendor: str
+    world: World, vendor: str, hosting: Callable[[str], str]
 ) -> None:
     door = await world.door(vendor=vendor)
-    await attach(world, door, ("Breaking", {"word": "upstream"}, {"on_error": "fail_closed"}))
+    guard = ("Breaking", {"word": "upstream"}, {"on_error": "fail_closed"})
+    await attach(world, door, guard, command=hosting)
     with pytest.raises((openai.APIError, anthropic.APIError)) as caught:
         await said(world, door, vendor)
     assert "guards this LLM and failed" in str(caught.value)
@@ -143,8 +190,9 @@ async def test_a_guard_that_fails_in_mid_stream_ends_it_with_an_error_and_the_ca
     assert family.sole_budget["tokens_used"] > 0
 
 
+@pytest.mark.parametrize("hosting", ["python", "file"], indirect=["hosting"])
 async def test_plugins_are_told_of_a_finished_stream_and_of_one_that_the_client_left(
-    world: World, tmp_path: Path
+    world: World, tmp_path: Path, hosting: Callable[[str], str]
 ) -> None:
     notes = tmp_path / "notes.jsonl"
     door = await world.door()
@@ -153,6 +201,7 @@ async def test_plugins_are_told_of_a_finished_stream_and_of_one_that_the_client_
         door,
         ("Replacing", {"from": "mock", "to": "REAL"}, {}),
         ("Noting", {"file": str(notes)}, {"stream_mode": "off"}),
+        command=hosting,
     )
 
     async def noted(count: int) -> list[dict[str, Any]]:
