@@ -18,11 +18,11 @@ class _Lane:
 
     __slots__ = ("committed", "partition", "start", "stored", "unfinished")
 
-    def __init__(self, partition: Partition, committed: int) -> None:
+    def __init__(self, partition: Partition, start: int, stored: int) -> None:
         self.partition = partition
-        self.start = committed
-        self.committed = committed
-        self.stored = committed
+        self.start = start
+        self.committed = start
+        self.stored = stored
         self.unfinished: deque[int] = deque()
 
 
@@ -31,13 +31,16 @@ class SpoolCursor:
 
     Args:
         spool_id: The spool; with a topic it names a partition.
-        committed: Per topic, the next offset to read.
-        reader: Reads the spool from the lowest of them on.
+        start: Per topic, the next offset to read; all before it is finished.
+        stored: Per topic, what is durable of that.
+        reader: Reads the spool from the lowest start on.
     """
 
-    def __init__(self, spool_id: str, committed: Mapping[str, int], reader: SpoolReader) -> None:
+    def __init__(
+        self, spool_id: str, start: Mapping[str, int], stored: Mapping[str, int], reader: SpoolReader
+    ) -> None:
         self._lanes = {
-            topic: _Lane(Partition(topic, spool_id), offset) for topic, offset in committed.items()
+            topic: _Lane(Partition(topic, spool_id), offset, stored[topic]) for topic, offset in start.items()
         }
         self._reader = reader
         self._ready: deque[LogRecord] = deque()

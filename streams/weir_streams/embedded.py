@@ -232,14 +232,15 @@ class EmbeddedConsumer:
         self._turn = deque(self._cursors.values())
 
     def _open_cursor(self, directory: Path) -> SpoolCursor:
-        committed = {topic: self._first(Partition(topic, directory.name)) for topic in self._topics}
+        partitions = {topic: Partition(topic, directory.name) for topic in self._topics}
+        stored = {topic: self._offsets.committed(partition) for topic, partition in partitions.items()}
+        start = stored
+        if self._start is not None:
+            start = {topic: self._start.get(partition, 0) for topic, partition in partitions.items()}
         reader = SpoolReader(
-            directory, min(committed.values()), report=self._report, monotonic=self._clock.monotonic
+            directory, min(start.values()), report=self._report, monotonic=self._clock.monotonic
         )
-        return SpoolCursor(directory.name, committed, reader)
-
-    def _first(self, partition: Partition) -> int:
-        return self._offsets.committed(partition) if self._start is None else self._start.get(partition, 0)
+        return SpoolCursor(directory.name, start, stored, reader)
 
     async def _store_idle(self) -> None:
         if self._clock.monotonic() < self._store_at:

@@ -213,3 +213,17 @@ async def test_any_text_is_a_group_name(bench: EmbeddedBench, group: str) -> Non
 
 def _refuse(_: int) -> None:
     raise OSError(28, "No space left on device")
+
+
+async def test_retention_hears_of_a_start_that_is_ahead_of_what_the_group_had_committed(
+    bench: EmbeddedBench,
+) -> None:
+    await bench.produce("a", 0, 3)
+    reading = await bench.log.consumer("reading", [PROXY_LOG_TOPIC])
+    start = past(await take(reading, 3))
+    await reading.close()
+    consumer = await bench.log.consumer("group", [PROXY_LOG_TOPIC], start=start)
+    assert await consumer.poll(10, 0.01) == []
+    await consumer.close()
+    [(partition, offset)] = start.items()
+    assert GroupOffsets.load(bench.root, "group").committed(partition) >= offset
