@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
+from weir_control.api import docs
 from weir_control.api.auth import Authentication
 from weir_control.api.json_body import JsonBodies
 from weir_control.api.openapi import install_openapi
@@ -82,8 +83,8 @@ def create_app(deps: ControlDeps, version: str) -> FastAPI:
         version=version,
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         separate_input_output_schemas=False,
@@ -93,6 +94,7 @@ def create_app(deps: ControlDeps, version: str) -> FastAPI:
     for resource in _RESOURCES:
         app.include_router(resource.router, prefix=API_PREFIX, dependencies=[bearer])
     app.include_router(system.router)
+    app.include_router(docs.router)
     install_problem_handlers(app)
     install_openapi(app)
 

@@ -9,12 +9,13 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weir_control.api.access import permission_for
+from weir_control.api.docs import DOCS_PATHS
 from weir_control.api.problems import ProblemResponse, nothing_at
 from weir_control.api.refusals import log_refusal
 from weir_control.errors import ControlError, NotFoundError, UnauthorizedError
 from weir_control.principal import API_PREFIX, Principal
 
-_OPEN_PATHS: Final = frozenset(("/health", "/ready", "/openapi.json", "/docs"))
+_OPEN_PATHS: Final = frozenset(("/health", "/ready", "/openapi.json", *DOCS_PATHS))
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="weir"'}
 
 
