@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +107,11 @@ def sockets_left(directory: Path) -> list[str]:
     return [entry.name for entry in directory.iterdir() if entry.name.startswith("weir-plugin-")]
 
 
-def children() -> set[int]:
-    """The processes that this one has started and that are still there."""
+def children(parent: int | None = None) -> set[int]:
+    """The processes that one has started (this one by default) and that are still there."""
     return {
         int(pid)
-        for task in Path("/proc/self/task").iterdir()
+        for task in Path(f"/proc/{parent or os.getpid()}/task").iterdir()
         for pid in (task / "children").read_text().split()
     }
 
@@ -116,3 +119,29 @@ def children() -> set[int]:
 def keepers() -> set[int]:
     """Those of them that only wait for our end."""
     return {pid for pid in children() if b"keep.py" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def group_of(group: int) -> list[int]:
+    """The processes of a process group."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[2]) == group:
+                found.append(int(entry.name))
+    return found
+
+
+def is_there(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)

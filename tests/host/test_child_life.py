@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.host.programs import LONG, WIRE_PLUGIN, a_plugin, answer_of, children, keepers, sockets_left
+from tests.host.programs import (
+    LONG,
+    WIRE_PLUGIN,
+    a_plugin,
+    answer_of,
+    children,
+    group_of,
+    is_there,
+    keepers,
+    sockets_left,
+    until,
+)
 
 from weir_core.snapshot import Snapshot
 from weir_host.calls import CallInfo
@@ -26,24 +37,12 @@ ProgramOf = Callable[..., str]
 pytestmark = pytest.mark.usefixtures("own_temp_dir")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
-
-
 async def until_restarted(host: PluginHost, times: int = 1) -> None:
     await until(lambda: host.states()[1].restarts >= times and host.states()[1].state == "ready")
 
 
 async def pid_of(host: PluginHost, call: CallInfo) -> int:
     return int(await answer_of(host, "pass", call))
-
-
-def is_there(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 class TestLosing:
@@ -308,17 +307,3 @@ class TestStopping:
         await host.apply(Snapshot(3, [a_plugin(command)]), LONG)
         assert host.states()[1].state == "ready"
         assert await pid_of(host, call) == old
-
-
-def group_of(group: int) -> list[int]:
-    """The processes of a process group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[2]) == group:
-                found.append(int(entry.name))
-    return found
