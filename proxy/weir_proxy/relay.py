@@ -44,6 +44,7 @@ class Relay:
         self._chunks: AsyncIterator[bytes]
         self._ready: list[bytes] = []
         self._last: list[bytes] = []
+        self._started = False
         self._finished = False
         self._finished_by_plugin = False
         self._holding = False
@@ -65,6 +66,7 @@ class Relay:
             await self._pass_all(began)
         except asyncio.CancelledError:
             call.outcome = "client_aborted" if call.client_gone else "gateway_error"
+            call.chunk_count -= len(self._ready) + len(self._last)
             self._ready.clear()
             self._last.clear()
             raise
@@ -93,7 +95,7 @@ class Relay:
 
     def tell(self) -> None:
         """Tell the plugins that want to know what went out; they take their own time."""
-        if not self._is_told:
+        if not self._is_told or not self._started:
             return
         call = self._call
         body, _ = self._released.beginning(MOST_TOLD_BYTES)
@@ -120,6 +122,7 @@ class Relay:
             self._headers = Headers.from_pairs(complete)
             self._hooks = StreamHooks(self._gateway.hooks, call, self._headers) or None
         await call.client.start(upstream.status, complete)
+        self._started = True
 
     async def _pass_all(self, began: float) -> None:
         try:
@@ -206,7 +209,10 @@ class Relay:
                 self._release(event)
 
     async def _break_off(self, error: UpstreamError) -> None:
-        """End with one error event, behind all that came before it, be it held by plugins."""
+        """End with one error event, behind all that came before it, be it held by plugins.
+
+        An answer that a plugin has ended already is whole to the client; it only waits for its record.
+        """
         self._call.attempts[-1].error = error.code
         self._call.outcome = "upstream_error"
         try:
@@ -214,7 +220,8 @@ class Relay:
         except RefusalError as refusal:
             self._refuse(refusal)
             return
-        self._append_error(error)
+        if not self._finished_by_plugin:
+            self._append_error(error)
 
     def _refuse(self, refusal: RefusalError) -> None:
         """End with one error event; what was held back until the end is not released."""

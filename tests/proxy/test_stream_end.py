@@ -75,6 +75,19 @@ async def test_it_is_told_of_what_came_before_a_hang_up(room: StreamingRoom) -> 
     assert stream.chunk_count == 3
 
 
+async def test_it_is_not_told_of_a_stream_whose_head_never_went_out(room: StreamingRoom) -> None:
+    running: list[Streamed] = []
+
+    class Leaving(Told):
+        async def on_before_write_headers(self, ctx: Context, response: Response) -> None:
+            running[0].client.hang_up()
+            await asyncio.Event().wait()
+
+    streamed = await room.stream(STREAM, (Leaving, {}), when=running.append)
+    assert streamed.hung_up
+    assert Told.seen == []
+
+
 async def test_it_is_told_of_a_blocked_and_of_a_broken_stream(room: StreamingRoom) -> None:
     class Failing(Told):
         def on_before_write(self, ctx: Context, response: Response) -> None:

@@ -296,16 +296,17 @@ async def test_a_bare_carriage_return_in_an_answer_stays_inside_its_event(room: 
     assert events[-1] == "data: [DONE]"
 
 
+class Cutting(Named):
+    """Ends the answer as soon as it has seen ``two``."""
+
+    def on_before_write(self, ctx: Context, response: Response) -> None:
+        if b"two" in response.body:
+            response.body = chunk("cut", "stop") + DONE
+
+
 async def test_an_end_of_a_plugins_own_making_is_held_back_too_and_the_usage_is_still_read(
     room: StreamingRoom,
 ) -> None:
-    class Cutting(Named):
-        """Ends the answer as soon as it has seen ``two``."""
-
-        def on_before_write(self, ctx: Context, response: Response) -> None:
-            if b"two" in response.body:
-                response.body = chunk("cut", "stop") + DONE
-
     usage = b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 9}}\n\n'
     recorded: list[bool] = []
 
@@ -319,6 +320,14 @@ async def test_an_end_of_a_plugins_own_making_is_held_back_too_and_the_usage_is_
     assert streamed.call.answer is not None
     assert streamed.call.answer.usage is not None
     assert streamed.call.answer.usage.response_tokens == 9
+
+
+async def test_an_answer_that_a_plugin_ended_is_whole_though_the_upstream_breaks_off_behind_it(
+    room: StreamingRoom,
+) -> None:
+    streamed = await room.stream([*STREAM[:2], UpstreamBrokenError("gone")], (Cutting, {}))
+    assert streamed.client.end == DONE
+    assert streamed.call.outcome == "upstream_error"
 
 
 async def test_what_plugins_hold_goes_out_before_the_error_of_a_broken_upstream(room: StreamingRoom) -> None:
