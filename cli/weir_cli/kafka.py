@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +86,12 @@ def open_event_log(
     if options.bootstrap_servers is None:
         return EmbeddedLog(data_dir, clock=clock, logger=logger)
     return KafkaEventLog(kafka_settings(options), clock=clock, logger=logger, instance=instance)
+
+
+def instance_name(data_dir: Path, name: str) -> str:
+    """A name for a process of one data directory on one machine; the same after a restart."""
+    place = hashlib.sha256(os.fsencode(data_dir.absolute())).hexdigest()[:8]
+    return f"{socket.gethostname()}-{place}-{name}"
 
 
 def open_ranges(options: KafkaOptions, data_dir: Path, clock: Clock) -> RangeReader:

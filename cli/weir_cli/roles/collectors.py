@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from weir_cli.bootstrap import database_url
+from weir_cli.kafka import instance_name, open_event_log, open_ranges
 from weir_cli.roles.bookkeeping import Bookkeeping
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
@@ -19,8 +20,6 @@ from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.config_feed import ConfigFeed, FileConfigFeed
-from weir_streams.embedded import EmbeddedLog
-from weir_streams.spool_ranges import SpoolRanges
 
 
 async def run(context: RoleContext) -> None:
@@ -44,12 +43,18 @@ async def run(context: RoleContext) -> None:
             clock=context.clock,
         )
         opened.push_async_callback(host.close)
-        log = EmbeddedLog(context.data_dir.root, clock=context.clock, logger=context.logger)
+        log = open_event_log(
+            settings.kafka,
+            context.data_dir.root,
+            instance=instance_name(context.data_dir.root, context.name),
+            clock=context.clock,
+            logger=context.logger,
+        )
         opened.push_async_callback(log.close)
         worker = CollectorWorker(
             name=f"{settings.edge_id}/{context.name}",
             log=log,
-            reader=SpoolRanges(context.data_dir.root, context.clock.monotonic),
+            reader=open_ranges(settings.kafka, context.data_dir.root, context.clock),
             feed=feed,
             host=host,
             engine=engine,
