@@ -89,10 +89,12 @@ class ProxyLog(Event, kw_only=True, frozen=True):
 class Analytics(Event, kw_only=True, frozen=True):
     """What the call consumed and what it cost. ``cost`` is None when the price is unknown.
 
-    ``prompt_tokens`` includes cache reads and writes, ``response_tokens`` includes reasoning.
+    ``prompt_tokens`` includes cache reads and writes, ``response_tokens`` includes reasoning. ``outcome`` is
+    the proxy log's; None in events of gateways before they carried it.
     """
 
     model_name: str | None = None
+    outcome: str | None = None
     prompt_tokens: int = 0
     response_tokens: int = 0
     cache_read_tokens: int = 0

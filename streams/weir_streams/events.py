@@ -87,6 +87,7 @@ class Analytics(Identity, kw_only=True):
     """What it consumed and what it cost."""
 
     model_name: str | None = None
+    outcome: Outcome | None = None
     prompt_tokens: int = 0
     response_tokens: int = 0
     cache_read_tokens: int = 0

@@ -19,6 +19,7 @@ from weir_streams.reports import Logger
 from weir_streams.syncing import sync_writer
 from weir_streams.writer import SegmentWriter
 
+_OUTCOME: Final = "gateway_error"
 REASON: Final = "the gateway's process ended while the request was in flight"
 # No status line is known to have reached the client; 502 would claim that one had.
 _NO_RESPONSE: Final = 0
@@ -79,6 +80,7 @@ def orphan_family(orphan: Orphan, currency: str) -> list[Event]:
             **identity,
             event_id=ids.analytics,
             model_name=sending.model,
+            outcome=_OUTCOME,
             prompt_tokens=sending.prompt_tokens,
             response_tokens=sending.response_tokens,
             total_tokens=tokens,
@@ -160,7 +162,7 @@ def _proxy_log(orphan: Orphan, identity: dict[str, Any]) -> ProxyLog:
         method=admitted.method,
         path=admitted.path,
         response_code=_NO_RESPONSE,
-        outcome="gateway_error",
+        outcome=_OUTCOME,
         stream=admitted.stream if streams is None else streams,
         latency_ms=Latency(),
         attempts=_attempts(orphan),

@@ -155,7 +155,19 @@ async def test_an_unknown_price_is_a_hole_that_the_sum_tells_of(
     assert await sums(engine, "cost_nano", "unknown_prices") == (10**9, 1)
 
 
-async def test_a_failed_last_attempt_is_an_error(log: FakeLog, engine: AsyncEngine, add: Add) -> None:
+async def test_requests_that_were_not_served_are_errors_of_their_outcome(
+    log: FakeLog, engine: AsyncEngine, add: Add
+) -> None:
+    outcomes = ("served", "client_aborted", "client_aborted", "gateway_error", "upstream_error", "blocked")
+    log.append(*(analytics(outcome=outcome) for outcome in outcomes))
+    await add()
+    columns = ("requests", "errors", "client_aborted", "gateway_error", "upstream_error", "blocked")
+    assert await sums(engine, *columns) == (6, 5, 2, 1, 1, 1)
+
+
+async def test_without_an_outcome_a_failed_last_attempt_is_an_error(
+    log: FakeLog, engine: AsyncEngine, add: Add
+) -> None:
     failed, refused = Attempt(llm_id=1, error="no route"), Attempt(llm_id=1, status=503)
     served = Attempt(llm_id=1, status=200)
     log.append(analytics(attempts=[failed]), analytics(attempts=[served, refused]))

@@ -116,7 +116,12 @@ def family(number: int = 1, ids: EventIds | None = None, **changes: Any) -> list
     return [
         ProxyLog(event_id=ids.proxy_log, **identity, **(log | changes)),
         Analytics(
-            event_id=ids.analytics, **identity, prompt_tokens=5, total_tokens=5, usage_source="provider"
+            event_id=ids.analytics,
+            **identity,
+            outcome="served",
+            prompt_tokens=5,
+            total_tokens=5,
+            usage_source="provider",
         ),
         BudgetUsage(event_id=ids.budget_usage, **identity, tokens_used=5, cost="0.5"),
     ]

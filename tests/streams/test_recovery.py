@@ -130,7 +130,7 @@ def test_a_kill_between_the_append_and_the_freed_slot_makes_no_second_family(
         spool.append(slot, family(1, slot.event_ids))
     monkeypatch.undo()
     abandon(spool)
-    assert [event["outcome"] for event in recovered(tmp_path) if "outcome" in event] == ["served"]
+    assert [event["outcome"] for event in recovered(tmp_path) if "method" in event] == ["served"]
 
 
 def test_the_family_is_found_in_an_earlier_segment_too(tmp_path: Path) -> None:
