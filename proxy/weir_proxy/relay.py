@@ -165,6 +165,9 @@ class Relay:
             self._finished = self._holding = True
         elif mark is StreamMark.USAGE_ONLY and self._call.hides_usage_chunk:
             return
+        await self._pass_on(event)
+
+    async def _pass_on(self, event: SseEvent) -> None:
         if self._hooks is None:
             self._release(event)
         elif not self._finished_by_plugin:
@@ -194,13 +197,21 @@ class Relay:
             UpstreamBrokenError: It has not.
         """
         self._holding = True
-        if self._splitter.rest():
-            for event in self._cut(_EVENT_END):
-                await self._take(event)
+        await self._take_rest()
         if not self._finished and not self._reader.answer().finish_reasons:
             raise UpstreamBrokenError("The upstream ended its stream before the answer was finished.")
         await self._release_held()
         self._call.outcome = "upstream_error" if self._reader.failed else "served"
+
+    async def _take_rest(self) -> None:
+        """An event without the empty line that ends it is none, but for one that ends the answer."""
+        rest = self._splitter.rest()
+        for event in self._cut(_EVENT_END) if rest else ():
+            if self._reader.feed(event) is StreamMark.TERMINAL:
+                self._finished = True
+                await self._pass_on(event)
+            elif self._hooks is None and self._reader.answer().finish_reasons:
+                self._last.append(rest)
 
     async def _release_held(self) -> None:
         self._holding = True

@@ -349,6 +349,27 @@ async def test_a_last_event_without_its_empty_line_still_counts(
     assert streamed.call.outcome == "served"
 
 
+@pytest.mark.parametrize(("plugins", "released"), [([], b'data: {"cho'), ([(Upper, {})], b"")])
+async def test_half_an_event_behind_the_answer_is_no_event(
+    room: StreamingRoom, plugins: Sequence[Any], released: bytes
+) -> None:
+    streamed = await room.stream([chunk("end", "stop"), b'data: {"cho'], *plugins)
+    assert streamed.client.end == released
+    assert streamed.call.outcome == "served"
+    assert streamed.call.chunk_count == 1
+
+
+@pytest.mark.parametrize("plugins", [[], [(Upper, {})]])
+async def test_half_an_event_in_the_middle_of_the_answer_gives_way_to_the_error(
+    room: StreamingRoom, plugins: Sequence[Any]
+) -> None:
+    streamed = await room.stream([chunk("one"), b'data: {"choi'], *plugins)
+    assert b'{"choi' not in (streamed.client.end or b"").replace(b'{"choices"', b"")
+    assert streamed.client.end is not None
+    assert streamed.client.end.startswith(b'data: {"type":"error"')
+    assert streamed.call.outcome == "upstream_error"
+
+
 async def test_hooks_end_when_the_client_hangs_up(room: StreamingRoom) -> None:
     entered: list[Streamed] = []
 
