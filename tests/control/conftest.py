@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_collectors.database import create_engine
 from weir_control.migrations import upgrade
+from weir_control.plugins.probing import Prober
 from weir_control.principal import Actor
 from weir_control.service import ControlService
 from weir_control.store.store import Store, newest_revision
@@ -198,6 +199,21 @@ async def running_world(directory: Path, database: Path, keyring: KeyRing) -> As
     async with httpx2.AsyncClient(transport=transport, base_url="http://weir") as client:
         yield World(service, store, feed, prober, clock, client, url)
     await service.stop()
+    await store.engine.dispose()
+
+
+@asynccontextmanager
+async def probing_admin(
+    directory: Path, database_url: str, keyring: KeyRing, prober: Prober
+) -> AsyncIterator[Api]:
+    """An admin of a control process that really starts the plugins it is given."""
+    store = Store(open_engine(database_url), keyring, SystemClock())
+    await ensure_admin_token(store, ADMIN_TOKEN)
+    feed = FileConfigFeed(directory / "config", keyring, structlog.get_logger())
+    service = ControlService(store, feed, prober, "test")
+    transport = httpx2.ASGITransport(service.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://weir") as client:
+        yield Api(client, ADMIN_TOKEN)
     await store.engine.dispose()
 
 

@@ -10,16 +10,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import structlog
-from tests.control.conftest import ADMIN_TOKEN, Api, open_engine
+from tests.control.conftest import Api, probing_admin
 
-from weir_control.service import ControlService
-from weir_control.store.store import Store
-from weir_control.store.tokens import ensure_admin_token
-from weir_core.clock import SystemClock
 from weir_core.secrets import KeyRing
 from weir_host.probe import probe
-from weir_streams.config_feed import FileConfigFeed
 
 MY_PLUGIN = """
 from weir_sdk import BasePlugin
@@ -67,15 +61,9 @@ async def admin(
 ) -> AsyncIterator[Api]:
     (tmp_path / "control_test_plugin.py").write_text(MY_PLUGIN)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    store = Store(open_engine(database_url), keyring, SystemClock())
-    await ensure_admin_token(store, ADMIN_TOKEN)
-    feed = FileConfigFeed(tmp_path / "config", keyring, structlog.get_logger())
-    service = ControlService(store, feed, partial(probe, plugin_modules=None), "test")
-    async with httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(service.app), base_url="http://weir"
-    ) as client:
-        yield Api(client, ADMIN_TOKEN)
-    await store.engine.dispose()
+    prober = partial(probe, plugin_modules=None)
+    async with probing_admin(tmp_path, database_url, keyring, prober) as api:
+        yield api
 
 
 async def curl(admin: Api, method: str, path: str, body: str, *, header: bool) -> httpx2.Response:
