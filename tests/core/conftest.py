@@ -1,5 +1,0 @@
-from hypothesis import HealthCheck, settings
-
-# Neither a slow machine nor a busy one is a bug.
-settings.register_profile("weir", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("weir")
