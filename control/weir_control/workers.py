@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from weir_collectors.status import WorkerStatus
 from weir_core.clock import Clock
 from weir_host.instance import State
 
@@ -28,7 +29,7 @@ class PluginReport(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """What a worker posts; fields this version does not know are ignored.
 
-    ``plugins`` is keyed by plugin id.
+    ``plugins`` is keyed by plugin id; ``collecting`` comes from the processes that run collectors.
     """
 
     worker: str
@@ -38,6 +39,7 @@ class Report(msgspec.Struct, frozen=True):
     edge_id: str = ""
     namespace: str = ""
     plugins: dict[int, PluginReport] = {}
+    collecting: WorkerStatus | None = None
 
 
 class Worker(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ async def test_a_plugin_is_answered_with_its_defaults(admin: Api) -> None:
             "max_tries": 3,
             "window": 256,
             "on_outage": "store",
+            "max_lag": 1_000_000,
         },
         "service_scopes": [],
         "is_active": True,

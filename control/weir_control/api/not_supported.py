@@ -59,7 +59,6 @@ _EmptyList = Annotated[list[Any], Field(max_length=0)]
 
 OnlyNull = Annotated[None, _LATER, Field(description=_NOTE)]
 OnlyZero = Annotated[Literal[0] | None, _LATER, Field(description=_NOTE)]
-OnlyFalse = Annotated[Literal[False] | None, _LATER, Field(description="`true` is not supported yet.")]
 OnlyEmptyList = Annotated[_EmptyList | None, _LATER, Field(description=_NOTE)]
 
 # llms
@@ -75,8 +74,6 @@ RateLimitRpm = OnlyNull
 BudgetResetDay = OnlyNull
 AllowedIps = OnlyEmptyList
 # plugins; of its commands, ``weir_host.commands`` says which kinds come later
-Observer = OnlyFalse
-OnOutage = Annotated[Literal["store"], _Later("pause", default="store")]
 HookType = Annotated[
     Literal["pre_auth", "auth", "post_auth", "on_response", "data_collection"],
     _Later("custom_endpoint", "studio"),

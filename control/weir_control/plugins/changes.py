@@ -183,7 +183,6 @@ class PluginChanges:
 
 def _values(body: PluginInput) -> dict[str, Any]:
     values = body.model_dump(include=set(COLUMNS))
-    values["collector"]["observer"] = False
     return values | {"hook_types": body.named_hook_types()}
 
 

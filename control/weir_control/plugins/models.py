@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from weir_control.api import not_supported as later
 from weir_control.api.answers import Stored
 from weir_control.api.fields import Description, InputModel, Name, Namespace, Slug, all_different
-from weir_core.objects import HookType
+from weir_core.objects import HookType, OnOutage
 from weir_host.commands import parse_command
 from weir_host.errors import InvalidCommandError
 from weir_host.instance import State
@@ -49,11 +49,20 @@ ServiceScope = Annotated[str, StringConstraints(max_length=128, pattern=_SCOPE_P
 class CollectorInput(InputModel):
     """How a data_collection plugin is driven."""
 
-    observer: later.Observer = None
+    observer: bool = Field(default=False, description="It gets every event and decides about none.")
     timeout_ms: int = Field(default=10_000, ge=1, le=600_000, description="For one call.")
     max_tries: int = Field(default=3, ge=1, le=100, description="Then the event is stored as unhandled.")
     window: int = Field(default=256, ge=1, le=10_000, description="Events under way at once.")
-    on_outage: later.OnOutage = "store"
+    on_outage: OnOutage = Field(
+        default="store",
+        description="While its sink is away: store its events and go on, or pause their kind.",
+    )
+    max_lag: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=2**31 - 1,
+        description="Events an observer may be behind before it goes on from the end.",
+    )
 
 
 class PluginInput(InputModel):
@@ -124,6 +133,7 @@ class Collector(BaseModel):
     max_tries: int
     window: int
     on_outage: str
+    max_lag: int = 1_000_000
 
 
 class Plugin(Stored):

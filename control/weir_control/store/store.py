@@ -94,6 +94,17 @@ class Store:
         for listener in self._listeners:
             listener()
 
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction about what is no part of the configuration; commits all of it or nothing.
+
+        Raises:
+            StoreUnavailableError: The database does not answer or is locked for too long.
+        """
+        with _translated():
+            async with self.engine.begin() as connection:
+                yield connection
+
     async def forget_published(self, revision: int) -> None:
         """Empty the outbox up to a revision that every reader of the feed can now see."""
         async with self.engine.begin() as connection:

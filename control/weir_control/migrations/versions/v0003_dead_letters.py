@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -80,7 +82,7 @@ def _create_ranges() -> None:
         op.create_index(f"ix_dead_letter_ranges_{'_'.join(columns)}", "dead_letter_ranges", columns)
 
 
-def _redrive_columns() -> tuple[sa.Column[str], ...]:
+def _redrive_columns() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("requested_at_us", sa.BigInteger(), nullable=True),

@@ -1,0 +1,115 @@
+"""``/collectors``: what became of events at each data_collection plugin, as its processes report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy import ColumnElement, RowMapping, select
+
+from weir_collectors.status import BreakerStatus, CollectorStatus
+from weir_control.api.envelopes import One, Page, PageQuery, slice_of
+from weir_control.deps import Caller, Control, ControlDeps
+from weir_control.errors import NotFoundError
+from weir_control.plugins.hook_types import effective_hook_types
+from weir_control.plugins.redaction import blot_out
+from weir_control.plugins.secrets import plugin_secrets
+from weir_control.plugins.states import observed_state
+from weir_control.store.kinds import PLUGIN
+from weir_control.store.namespaces import visible
+
+router = APIRouter(prefix="/collectors", tags=["collectors"])
+
+
+class Breaker(BaseModel):
+    """A sink that is away, for one kind of event."""
+
+    kind: str = Field(examples=["proxy-log"])
+    state: str = Field(examples=["open"])
+    reason: str
+    paused: bool = Field(description="Whether the kind waits for the sink.")
+
+
+class Collector(BaseModel):
+    """A data_collection plugin at work. Counts are events since its process started."""
+
+    plugin_id: int = Field(examples=[1])
+    name: str = Field(description="The plugin's slug.", examples=["warehouse"])
+    observer: bool
+    state: str = Field(examples=["ready"])
+    reason: str
+    lag: int = Field(description="Events that wait for its group: its own, or the one all deciders share.")
+    handled: int
+    passed: int = Field(description="Taken, but not handled.")
+    failed: int = Field(description="Given up on, each as a dead letter.")
+    skipped: int = Field(description="Let past, in ranges of dead letters.")
+    stored: int = Field(description="Of all these, those that went to the database.")
+    redriven: int
+    overruns: int = Field(description="How often an observer was moved to the end of the log.")
+    last_error: str | None
+    breakers: list[Breaker] = Field(description="Empty while its sink answers.")
+
+
+@router.get("", summary="List collectors")
+async def list_collectors(control: Control, caller: Caller, asked: PageQuery) -> Page[Collector]:
+    """Every data_collection plugin, by its slug."""
+    rows = await _rows(control, visible(caller, PLUGIN))
+    return slice_of([_answer(control, row) for row in rows], asked)
+
+
+@router.get("/{name}", summary="Get a collector")
+async def get_collector(control: Control, caller: Caller, name: str) -> One[Collector]:
+    rows = await _rows(control, (*visible(caller, PLUGIN), PLUGIN.table.c.slug == name))
+    if not rows:
+        raise NotFoundError(f"There is no collector {name!r}.")
+    return One(data=_answer(control, rows[0]))
+
+
+async def _rows(control: ControlDeps, only: Sequence[ColumnElement[bool]]) -> list[RowMapping]:
+    wanted = select(PLUGIN.table).where(*only).order_by(PLUGIN.table.c.slug)
+    async with control.store.reading() as connection:
+        rows = (await connection.execute(wanted)).mappings().all()
+    return [row for row in rows if "data_collection" in effective_hook_types(row)]
+
+
+def _answer(control: ControlDeps, row: RowMapping) -> Collector:
+    observed = observed_state(row, control.workers)
+    reports = [
+        status
+        for worker in control.workers.all()
+        if not worker.stale and worker.report.collecting is not None
+        for status in worker.report.collecting.collectors
+        if status.plugin_id == row["id"]
+    ]
+    secrets = plugin_secrets(control.store.keyring, row)
+    errors = [report.last_error for report in reports if report.last_error is not None]
+    return Collector(
+        plugin_id=row["id"],
+        name=row["slug"],
+        observer=row["collector"].get("observer", False),
+        state=observed.state,
+        reason=blot_out(observed.reason, secrets),
+        lag=_sum(reports, "lag"),
+        handled=_sum(reports, "handled"),
+        passed=_sum(reports, "passed"),
+        failed=_sum(reports, "failed"),
+        skipped=_sum(reports, "skipped"),
+        stored=_sum(reports, "stored"),
+        redriven=_sum(reports, "redriven"),
+        overruns=_sum(reports, "overruns"),
+        last_error=blot_out(errors[-1], secrets) if errors else None,
+        breakers=[
+            _breaker(breaker, blot_out(breaker.reason, secrets))
+            for report in reports
+            for breaker in report.breakers
+        ],
+    )
+
+
+def _sum(reports: Sequence[CollectorStatus], name: str) -> int:
+    return sum(getattr(report, name) for report in reports)
+
+
+def _breaker(breaker: BreakerStatus, reason: str) -> Breaker:
+    return Breaker(kind=breaker.kind, state=breaker.state, reason=reason, paused=breaker.paused)
