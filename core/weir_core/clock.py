@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol
 
 # ``fromisoformat`` reads more of ISO 8601 than that: week dates, bare hours, times without separators.
@@ -39,10 +40,16 @@ class SystemClock:
 def rfc3339(wall_us: int) -> str:
     """Format microseconds since the epoch as RFC 3339 in UTC with six fractional digits."""
     seconds, micros = divmod(wall_us, 1_000_000)
-    broken_down = time.gmtime(seconds)
+    return f"{_to_the_second(seconds)}.{micros:06d}Z"
+
+
+# Most moments that are formatted lie within the same second or two.
+@lru_cache(maxsize=16)
+def _to_the_second(seconds: int) -> str:
+    moment = time.gmtime(seconds)
     return (
-        f"{broken_down.tm_year:04d}-{broken_down.tm_mon:02d}-{broken_down.tm_mday:02d}T"
-        f"{broken_down.tm_hour:02d}:{broken_down.tm_min:02d}:{broken_down.tm_sec:02d}.{micros:06d}Z"
+        f"{moment.tm_year:04d}-{moment.tm_mon:02d}-{moment.tm_mday:02d}T"
+        f"{moment.tm_hour:02d}:{moment.tm_min:02d}:{moment.tm_sec:02d}"
     )
 
 

@@ -13,7 +13,7 @@ from weir_core.prices import PriceTable
 from weir_core.snapshot import Snapshot
 from weir_core.vendors import Operation, Vendor, get_vendor
 from weir_proxy.errors import RefusalError
-from weir_proxy.headers import header_lines
+from weir_proxy.headers import header_lines, reserved_headers
 from weir_proxy.routes import Mode, clean_native_path, match_llm
 
 _GUARDS: frozenset[HookType] = frozenset(("pre_auth", "auth", "post_auth"))
@@ -42,15 +42,17 @@ class HookPoint:
 class ServedLlm:
     """An LLM as the proxy serves it.
 
-    ``set_headers`` (the vendor's key and more) go upstream every time; ``set_lines`` are the same as text.
+    ``set_lines`` (the vendor's key and more) go upstream every time, ``default_headers`` where neither client
+    nor plugins set them; plugins may set no ``reserved_headers``.
     """
 
     llm: Llm
     vendor: Vendor
     timeout_s: float
     allowed_models: re.Pattern[str] | None
-    set_headers: tuple[tuple[str, str], ...]
     set_lines: str
+    default_headers: tuple[tuple[str, str], ...]
+    reserved_headers: frozenset[str]
     pre_auth: tuple[HookPoint, ...]
     auth: tuple[HookPoint, ...]
     post_auth: tuple[HookPoint, ...]
@@ -148,8 +150,9 @@ def _serve(llm: Llm, plugins: Mapping[int, Plugin]) -> ServedLlm:
         vendor=vendor,
         timeout_s=float(llm.timeout_seconds),
         allowed_models=_one_pattern(llm.allowed_models) if llm.allowed_models else None,
-        set_headers=set_headers,
         set_lines=header_lines(set_headers),
+        default_headers=(*vendor.default_headers, ("user-agent", "weir")),
+        reserved_headers=reserved_headers(set_headers),
         pre_auth=_stage(llm, plugins, "pre_auth"),
         auth=_stage(llm, plugins, "auth"),
         post_auth=_stage(llm, plugins, "post_auth"),

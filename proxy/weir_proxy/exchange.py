@@ -8,7 +8,7 @@ from weir_core.errors import InvalidInputError
 from weir_core.vendors.body import with_include_usage, with_model
 from weir_proxy.call import Call
 from weir_proxy.errors import RefusalError, UpstreamError
-from weir_proxy.headers import header_lines, query_without_key, upstream_headers
+from weir_proxy.headers import header_lines, query_without_key, upstream_lines
 from weir_proxy.settlement import reserve
 from weir_proxy.upstream import Headers, UpstreamRequest
 from weir_streams.events import Attempt
@@ -84,18 +84,17 @@ def begin_attempt(call: Call) -> UpstreamRequest:
 
 def _header_lines(call: Call) -> str:
     """All headers, whatever the client and the plugins sent: the gateway's own have the last word."""
+    served = call.served
     own = [("x-request-id", call.request_id), ("traceparent", call.trace.traceparent)]
     if call.trace.tracestate:
         own.append(("tracestate", call.trace.tracestate))
-    for item in call.served.vendor.default_headers:
-        if item[0] not in call.headers.first:
+    for item in served.default_headers:
+        if item[0] not in call.headers.first and item[0] not in call.changed_headers:
             own.append(item)
-    if "user-agent" not in call.headers.first:
-        own.append(("user-agent", "weir"))
-    if not call.changed_headers:
-        return call.headers.forwarded_lines + call.served.set_lines + header_lines(own)
-    return header_lines(
-        upstream_headers(call.headers, call.changed_headers, [*call.served.set_headers, *own])
+    return (
+        upstream_lines(call.headers, call.changed_headers, served.reserved_headers)
+        + served.set_lines
+        + header_lines(own)
     )
 
 

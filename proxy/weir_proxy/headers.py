@@ -28,10 +28,9 @@ _HOP_BY_HOP = frozenset(
     )
 )
 _FRAMING = _HOP_BY_HOP | {"host", "content-length", "expect"}
+_OWN = frozenset(("accept-encoding", "traceparent", "tracestate", "x-request-id"))
 # What the gateway sets itself on the way up, or what belongs to the client's own hop.
-_NOT_FORWARDED = (
-    _FRAMING | CREDENTIAL_HEADERS | {"accept-encoding", "cookie", "traceparent", "tracestate", "x-request-id"}
-)
+_NOT_FORWARDED = _FRAMING | CREDENTIAL_HEADERS | _OWN | {"cookie"}
 _NOT_RETURNED = _HOP_BY_HOP | {"content-length", "x-request-id", "request-id"}
 _ONCE_ONLY = CREDENTIAL_HEADERS | {"content-type", "content-length", "traceparent", "x-request-id"}
 
@@ -143,29 +142,36 @@ def header_lines(items: Iterable[tuple[str, str]]) -> str:
     return text
 
 
-def upstream_headers(
-    client: RequestHeaders,
-    changed_by_plugins: Mapping[str, str | None],
-    set_by_gateway: Sequence[tuple[str, str]],
-) -> list[tuple[str, str]]:
-    """The header list that goes upstream.
+def reserved_headers(set_by_gateway: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The names that no plugin may set on what goes upstream, given what the gateway itself sets there.
+
+    Beside a vendor's credential there is no room for another one, in whatever header.
+    """
+    ours = _FRAMING | _OWN | {name for name, _ in set_by_gateway}
+    return ours if ours.isdisjoint(CREDENTIAL_HEADERS) else ours | CREDENTIAL_HEADERS
+
+
+def upstream_lines(
+    client: RequestHeaders, changed_by_plugins: Mapping[str, str | None], reserved: frozenset[str]
+) -> str:
+    """The header lines that go upstream, but for those that the gateway sets.
 
     Args:
         client: The client's headers.
         changed_by_plugins: Lower-case name to new value, or to None when a plugin removed it.
-        set_by_gateway: The vendor's credential, trace context, request id; no plugin may set these.
+        reserved: Names that no plugin may set (see ``reserved_headers``).
     """
-    ours = {name for name, _ in set_by_gateway} | _FRAMING
-    if not ours.isdisjoint(CREDENTIAL_HEADERS):
-        ours |= CREDENTIAL_HEADERS
-    kept = [item for item in client.forwarded if item[0] not in changed_by_plugins]
-    changed = [
+    if not changed_by_plugins:
+        return client.forwarded_lines
+    kept = client.forwarded_lines
+    if not client.first.keys().isdisjoint(changed_by_plugins):
+        kept = header_lines(item for item in client.forwarded if item[0] not in changed_by_plugins)
+    return kept + header_lines(
         (name, value)
         for name, value in changed_by_plugins.items()
         # A plugin that only tidied the client's key up has not made it the vendor's.
-        if value is not None and name not in ours and not any(key.secret in value for key in client.keys)
-    ]
-    return [*kept, *changed, *set_by_gateway]
+        if value is not None and name not in reserved and not any(key.secret in value for key in client.keys)
+    )
 
 
 def header_changes(before: Headers, after: Headers) -> dict[str, str | None]:
