@@ -96,8 +96,8 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(sources: dict[str
         ({"file": {"plugin_modules": ["a", 1]}}, "weir.toml: plugin_modules should be a valid string"),
         ({"environ": {"WEIR_SHUTDOWN_GRACE": "inf"}}, "WEIR_SHUTDOWN_GRACE should be"),
         (
-            {"environ": {"WEIR_KAFKA_BOOTSTRAP_SERVERS": "k:1"}},
-            "WEIR_KAFKA_BOOTSTRAP_SERVERS is not supported",
+            {"environ": {"WEIR_ELASTICSEARCH_URL": "http://e"}},
+            "WEIR_ELASTICSEARCH_URL is not supported",
         ),
         ({"file": {"elasticsearch_url": "x"}}, "weir.toml: elasticsearch_url is not supported yet"),
         ({"environ": {"WEIR_CONTROL_URL": "x"}}, "WEIR_CONTROL_URL is not supported yet"),
