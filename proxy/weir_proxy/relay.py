@@ -206,12 +206,14 @@ class Relay:
     async def _take_rest(self) -> None:
         """An event without the empty line that ends it is none, but for one that ends the answer."""
         rest = self._splitter.rest()
-        for event in self._cut(_EVENT_END) if rest else ():
-            if self._reader.feed(event) is StreamMark.TERMINAL:
-                self._finished = True
-                await self._pass_on(event)
-            elif self._hooks is None and self._reader.answer().finish_reasons:
-                self._last.append(rest)
+        if rest and not self._finished:
+            for event in self._cut(_EVENT_END):
+                if self._reader.feed(event) is StreamMark.TERMINAL:
+                    self._finished = True
+                    await self._pass_on(event)
+                    return
+        if self._hooks is None and (self._finished or self._reader.answer().finish_reasons):
+            self._last.append(rest)
 
     async def _release_held(self) -> None:
         self._holding = True

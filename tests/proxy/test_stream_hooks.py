@@ -359,6 +359,11 @@ async def test_half_an_event_behind_the_answer_is_no_event(
     assert streamed.call.chunk_count == 1
 
 
+async def test_what_follows_the_end_without_being_an_event_is_shown_to_no_plugin(room: StreamingRoom) -> None:
+    streamed = await room.stream([chunk("end", "stop"), DONE + b'data: {"cho'], (Upper, CLOSED))
+    assert (streamed.client.end, streamed.call.outcome) == (DONE, "served")
+
+
 @pytest.mark.parametrize("plugins", [[], [(Upper, {})]])
 async def test_half_an_event_in_the_middle_of_the_answer_gives_way_to_the_error(
     room: StreamingRoom, plugins: Sequence[Any]
