@@ -154,7 +154,8 @@ class ClientRequest:
         """
         if self.answering:
             # Something failed behind the first bytes: a second head would look like a part of the body.
-            self.abort()
+            if not self.answered:
+                self.abort()
             return
         await self._writable(_UNREAD_S)
         if self._protocol.client_gone:

@@ -24,6 +24,7 @@ _log = structlog.get_logger("weir.proxy")
 _MAX_HEADER_BYTES: Final = 64 * 1024
 _MIN_BODY_BYTES_PER_SECOND: Final = 16 * 1024
 _MOST_UNREAD_BYTES: Final = 256 * 1024
+_MOST_WAITING: Final = 16
 
 Serve = Callable[[ClientRequest], Coroutine[Any, Any, None]]
 """Answers one request. It runs on when the client hangs up."""
@@ -123,9 +124,11 @@ class GatewayProtocol(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def answer_is_complete(self, request: ClientRequest) -> None:
-        """The answer has been written."""
+        """The answer has been written; the next request does not wait for what its task still does."""
         if not request.keep_alive:
             self._transport.close()
+        if request is self._current:
+            self._go_on()
 
     # What asyncio calls.
 
@@ -228,7 +231,9 @@ class GatewayProtocol(asyncio.Protocol):
             self._begin(request)
         else:
             self._waiting.append(request)
-            self._pause_reading()
+            # Not with the first: a connection that is not read does not tell of a hang-up.
+            if len(self._waiting) >= _MOST_WAITING:
+                self._pause_reading()
 
     def on_body(self, body: bytes) -> None:
         request = self._incoming
@@ -254,7 +259,8 @@ class GatewayProtocol(asyncio.Protocol):
         finally:
             if not request.answered and not self.client_gone:
                 self.abort()
-            self._go_on()
+            if request is self._current:
+                self._go_on()
 
     def _go_on(self) -> None:
         self.task = self._current = None

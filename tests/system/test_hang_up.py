@@ -39,6 +39,7 @@ async def test_the_end_of_one_stream_does_not_disarm_the_hang_up_of_the_next_on_
         await second.event(text_event("two"))
         second_id = (await wire.head()).headers["x-request-id"]
         assert b"two" in await wire.chunk()
+        assert not first.left.is_set(), "the second stream had to wait for the end of the first upstream"
         if not lingers:
             await first.end()
             # Served behind that end by the same loop, so the first stream is over.
