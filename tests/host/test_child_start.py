@@ -58,6 +58,15 @@ class TestWhatIsStarted:
         path = str(tmp_path / "plugin.py")
         assert told == repr(([path], "__main__", path, "beside", str(tmp_path)))
 
+    async def test_what_it_prints_before_its_handshake_does_no_harm(
+        self, child_host: HostOf, program: ProgramOf, logger: RecordingLogger
+    ) -> None:
+        host = child_host()
+        noise = "print('hello', flush=True); print('a|table|of|columns', flush=True)"
+        await host.apply(Snapshot(1, [a_plugin(program(f"{noise}\n{WIRE_PLUGIN}"))]), LONG)
+        assert host.states()[1].state == "ready"
+        assert [line.message for line in logger.lines[:2]] == ["hello", "a|table|of|columns"]
+
     async def test_a_link_is_followed(self, child_host: HostOf, program: ProgramOf, tmp_path: Path) -> None:
         program(WIRE_PLUGIN)
         (tmp_path / "link").symlink_to(tmp_path / "plugin.py")
@@ -124,7 +133,11 @@ class TestWhatIsStarted:
 
 
 HOSTILE: dict[str, tuple[str, str]] = {
-    "prints before its handshake": ("print('hello', flush=True)\n" + WIRE_PLUGIN, "is no handshake: 'hello'"),
+    "says something else": ("print('hello', flush=True)", r"weir_sdk.serve(...)"),
+    "says nothing that is a handshake": (
+        "import time; print('a|b|c|d|grpc|', flush=True); time.sleep(600)",
+        "it was not ready after 0.7 s",
+    ),
     "says nothing": ("import time; time.sleep(600)", "it was not ready after 0.7 s"),
     "says a line without an end": (
         "import sys, time\nwhile True: sys.stdout.write('x' * 100000)",

@@ -15,7 +15,7 @@ from grpc import aio
 from weir_host.child.broker import Broker
 from weir_host.child.environment import plugin_environment
 from weir_host.child.executable import Executable
-from weir_host.child.handshake import parse_handshake
+from weir_host.child.handshake import is_handshake, parse_handshake
 from weir_host.child.keeper import Keeper
 from weir_host.child.log_lines import OutputLog
 from weir_host.child.output import PipeReader
@@ -144,7 +144,7 @@ class Connection:
         first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def take(line: str) -> None:
-            if first.done():
+            if first.done() or not is_handshake(line):
                 self._log.line(line)
             else:
                 first.set_result(line)
@@ -163,7 +163,9 @@ class Connection:
 
     async def _no_handshake(self) -> NoReturn:
         said = await self.explain("it closed its standard output")
-        raise PluginStartError(f"{said}, before it said where it listens")
+        raise PluginStartError(
+            f"{said}, before it said where it listens; a plugin's script ends with weir_sdk.serve(...)"
+        )
 
     def _last_words(self) -> str:
         return f" ({self._log.last_line})" if self._log.last_line else ""

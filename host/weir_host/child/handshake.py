@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from weir_host.errors import PluginStartError
@@ -12,21 +13,21 @@ from weir_host.errors import PluginStartError
 _CORE_PROTOCOL: Final = "1"
 _APP_PROTOCOL: Final = "1"
 _SHOWN: Final = 200
+_HANDSHAKE: Final = re.compile(r"\s*\d+\|\d+\|\w+\|.")
+
+
+def is_handshake(line: str) -> bool:
+    """Whether a line is meant as a handshake; what else a plugin prints before it is only output."""
+    return _HANDSHAKE.match(line) is not None
 
 
 def parse_handshake(line: str) -> str:
-    """Return the gRPC target that a handshake line names.
+    """Return the gRPC target that a line names for which ``is_handshake`` holds.
 
     Raises:
-        PluginStartError: It is no handshake, or one that this host cannot answer.
+        PluginStartError: It is one that this host cannot answer.
     """
-    parts = line.strip().split("|")
-    if len(parts) < 4:
-        raise PluginStartError(
-            f"its first line on standard output is no handshake: {line[:_SHOWN]!r}; "
-            "a plugin ends with weir_sdk.serve(...), and prints nothing to standard output before that"
-        )
-    core, app, network, address, *rest = (part.strip() for part in parts)
+    core, app, network, address, *rest = (part.strip() for part in line.strip().split("|"))
     if core != _CORE_PROTOCOL or app != _APP_PROTOCOL:
         raise PluginStartError(
             f"it speaks go-plugin protocol {core[:_SHOWN]} with application protocol {app[:_SHOWN]}; "
