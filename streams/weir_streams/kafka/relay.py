@@ -66,6 +66,7 @@ class Relay:
         settings: Sizes and times.
         clock: Paces it.
         logger: Told of failures and, loudly, of events that were set aside.
+        group: Names its progress.
         sleep: Waits after a failure.
     """
 
@@ -77,6 +78,7 @@ class Relay:
         settings: RelaySettings,
         clock: Clock,
         logger: Logger,
+        group: str = RELAY_GROUP,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.status = RelayStatus()
@@ -85,6 +87,7 @@ class Relay:
         self._settings = settings
         self._clock = clock
         self._logger = logger
+        self._group = group
         self._sleep = sleep
         self._pace = Pace(settings.bytes_per_s, clock, sleep)
         self._refused = RefusedFile(root, clock)
@@ -149,7 +152,7 @@ class Relay:
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[tuple[EmbeddedConsumer, Publisher]]:
-        consumer = await self._log.consumer(RELAY_GROUP, EVENT_TOPICS)
+        consumer = await self._log.consumer(self._group, EVENT_TOPICS)
         try:
             publisher = await self._connect()
             counting = asyncio.create_task(self._count(consumer))
@@ -226,7 +229,7 @@ class Relay:
             await asyncio.sleep(_COUNT_EVERY_S)
 
     async def _count_left(self) -> int:
-        consumer = await self._log.consumer(RELAY_GROUP, EVENT_TOPICS)
+        consumer = await self._log.consumer(self._group, EVENT_TOPICS)
         try:
             return sum((await consumer.lag()).values())
         finally:
