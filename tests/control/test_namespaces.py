@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from tests.control.conftest import Api, World
+from tests.control.test_dead_letters import add_letter
 from tests.control.test_records import store_records
 
 from weir_collectors.kinds import EventKind
@@ -22,7 +24,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("put", "/plugins/{plugin_id}"): PLUGIN,
     ("post", "/apps/{app_id}/credentials"): {},
 }
-WITHOUT_NAMESPACE = ("{price_id}", "{token_id}")
+WITHOUT_NAMESPACE = re.compile(r"\{(?:price|token|range)_id\}")
+SLUGS = {1: "south-plugin", 3: "all-plugin"}
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ async def routes(world: World) -> list[tuple[str, str]]:
         (method, path.removeprefix("/api/v1"))
         for path, methods in paths.items()
         for method in methods
-        if "{" in path and not path.endswith(WITHOUT_NAMESPACE)
+        if "{" in path and not WITHOUT_NAMESPACE.search(path)
     ]
 
 
@@ -58,10 +61,10 @@ async def test_each_route_to_an_object_outside_is_404_and_changes_nothing(
     divided: World, north: Api, outside: int
 ) -> None:
     revision = (await divided.published()).revision
+    letter_id = await add_letter(divided, app_id=outside)
     for method, path in await routes(divided):
-        url = path
-        for name in ("llm_id", "app_id", "plugin_id", "credential_id"):
-            url = url.replace(f"{{{name}}}", str(outside))
+        url = path.replace("{letter_id}", str(letter_id)).replace("{name}", SLUGS[outside])
+        url = re.sub(r"\{\w+\}", str(outside), url)
         body = BODIES.get((method, path), {} if method == "patch" else None)
         await north.problem(404, method.upper(), url, body)
     assert (await divided.published()).revision == revision

@@ -31,7 +31,8 @@ from weir_control.api.fields import Moment, PathId
 from weir_control.deps import Caller, Control
 from weir_control.errors import NotFoundError
 from weir_control.principal import Principal
-from weir_control.store.namespaces import check_unbound, visible_events
+from weir_control.store.audit import Entry, append_entry
+from weir_control.store.namespaces import check_unbound, namespace_of_event, visible_events
 from weir_core.clock import parse_rfc3339, rfc3339
 
 router = APIRouter(prefix="/dead-letters", tags=["dead-letters"])
@@ -165,8 +166,17 @@ async def redrive_dead_letter_range(
     check_unbound(caller, "Ranges of dead letters stand")
     with _found():
         async with control.store.writing() as connection:
-            await request_range(connection, range_id, control.store.clock.wall_us())
-            return One(data=_range(await find_range(connection, range_id)))
+            now_us = control.store.clock.wall_us()
+            await request_range(connection, range_id, now_us)
+            row = await find_range(connection, range_id)
+            entry = Entry(
+                resource="dead-letter-ranges",
+                object_id=range_id,
+                action="redrive",
+                after={"collector": row["collector"]},
+            )
+            await append_entry(connection, caller.actor, now_us, entry)
+            return One(data=_range(row))
 
 
 @router.post("/redrive", status_code=202, summary="Redrive all of a collector's dead letters")
@@ -176,7 +186,11 @@ async def redrive_dead_letters(
     """Everything that the collector did not get, ranges included, is delivered to it again."""
     check_unbound(caller, "A collector's dead letters stand")
     async with control.store.writing() as connection:
-        requested = await request_collector(connection, collector, control.store.clock.wall_us())
+        now_us = control.store.clock.wall_us()
+        requested = await request_collector(connection, collector, now_us)
+        after = {"collector": collector, "letters": requested.letters, "ranges": requested.ranges}
+        entry = Entry(resource="dead-letters", action="redrive", after=after)
+        await append_entry(connection, caller.actor, now_us, entry)
     return One(data=Requested(letters=requested.letters, ranges=requested.ranges))
 
 
@@ -198,8 +212,18 @@ async def redrive_dead_letter(
     with _found():
         async with control.store.writing() as connection:
             await find_letter(connection, letter_id, *only)
-            await request_letter(connection, letter_id, control.store.clock.wall_us())
+            now_us = control.store.clock.wall_us()
+            await request_letter(connection, letter_id, now_us)
             row = await find_letter(connection, letter_id, *only)
+            namespace = await namespace_of_event(connection, row)
+            entry = Entry(
+                resource="dead-letters",
+                object_id=letter_id,
+                action="redrive",
+                namespace_after=namespace,
+                after={"collector": row["collector"], "event_id": row["event_id"]},
+            )
+            await append_entry(connection, caller.actor, now_us, entry)
     return One(data=_with_event(caller, row))
 
 

@@ -7,7 +7,11 @@ changed by nobody who is bound.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import ColumnElement, Select, Table, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.errors import FieldError, ForbiddenError
 from weir_control.principal import Principal
@@ -41,6 +45,13 @@ def visible_events(caller: Principal, table: Table) -> _Conditions:
     of_none = or_(table.c.app_id.is_(None), table.c.app_id == 0)
     of_an_llm = of_none & table.c.llm_id.in_(_reached(caller, llms))
     return (or_(of_an_app, of_an_llm),)
+
+
+async def namespace_of_event(connection: AsyncConnection, row: Mapping[Any, Any]) -> str | None:
+    """The namespace by which ``visible_events`` judges a row; None when its app or LLM is gone."""
+    table, object_id = (apps, row["app_id"]) if row["app_id"] else (llms, row["llm_id"])
+    found = await connection.execute(select(table.c.namespace).where(table.c.id == object_id))
+    return found.scalar_one_or_none()
 
 
 def check_reach(caller: Principal, namespace: str) -> None:
