@@ -9,6 +9,7 @@ from typing import Final
 
 from weir_host.errors import InvalidCommandError, UnsupportedCommandError
 
+_BUILT_IN: Final = "weir_collectors.builtin"
 _PYTHON: Final = re.compile(r"python://([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 _FORMS: Final = "python://package.module:Class or file:///absolute/path"
 
@@ -49,10 +50,14 @@ def parse_command(command: str) -> PythonCommand | FileCommand:
 
 
 def module_allowed(module: str, prefixes: tuple[str, ...] | None) -> bool:
-    """Whether ``plugin_modules`` lets a module be a plugin: ``acme`` allows ``acme`` and ``acme.billing``."""
+    """Whether ``plugin_modules`` lets a module be a plugin: ``acme`` allows ``acme`` and ``acme.billing``.
+
+    The plugins that come with Weir are always allowed.
+    """
     if prefixes is None:
         return True
-    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes)
+    allowed = (*prefixes, _BUILT_IN)
+    return any(module == prefix or module.startswith(f"{prefix}.") for prefix in allowed)
 
 
 def _python(command: str) -> PythonCommand:
