@@ -40,6 +40,7 @@ class Dispatch:
 
     def __init__(self) -> None:
         self._forms: dict[tuple[Partition, int], tuple[Form, str]] = {}
+        self._times = _Times()
 
     def prepare(self, records: Iterable[LogRecord]) -> tuple[list[Outgoing], list[Unsendable]]:
         """What to send, in order, and what to set aside instead."""
@@ -51,7 +52,7 @@ class Dispatch:
                 unsendable.append(Unsendable(record, reason))
                 continue
             try:
-                outgoing.append(_outgoing(record, form))
+                outgoing.append(self._outgoing(record, form))
             except (msgspec.DecodeError, ValueError) as error:
                 unsendable.append(Unsendable(record, f"it is no event: {error}"))
         return outgoing, unsendable
@@ -70,24 +71,35 @@ class Dispatch:
         for place in [place for place in self._forms if place[1] < ends.get(place[0], 0)]:
             del self._forms[place]
 
+    def _outgoing(self, record: LogRecord, form: Form) -> Outgoing:
+        value = record.value
+        if form is Form.WITHOUT_BODIES:
+            value = encode(without_body(_PROXY_LOG.decode(value))).value
+        headers = kafka_headers(EncodedEvent(record.partition.topic, record.key, value))
+        return Outgoing(
+            source=record.partition,
+            seq=record.offset,
+            key=record.key,
+            value=value,
+            headers=headers,
+            timestamp_ms=self._times.milliseconds(headers),
+            alone=form is not Form.WHOLE,
+        )
 
-def _outgoing(record: LogRecord, form: Form) -> Outgoing:
-    value = record.value
-    if form is Form.WITHOUT_BODIES:
-        value = encode(without_body(_PROXY_LOG.decode(value))).value
-    headers = kafka_headers(EncodedEvent(record.partition.topic, record.key, value))
-    return Outgoing(
-        source=record.partition,
-        seq=record.offset,
-        key=record.key,
-        value=value,
-        headers=headers,
-        timestamp_ms=_timestamp_ms(headers),
-        alone=form is not Form.WHOLE,
-    )
 
+class _Times:
+    """The events' own times, so that retention and replay by time go by when something happened.
 
-def _timestamp_ms(headers: Sequence[tuple[str, bytes]]) -> int:
-    """The event's own time, so that retention and replay by time go by when it happened."""
-    text = next(value for name, value in headers if name == _TIME_HEADER)
-    return parse_rfc3339(text.decode()) // 1000
+    The events of one request have the same one and stand side by side.
+    """
+
+    def __init__(self) -> None:
+        self._last = b""
+        self._last_ms = 0
+
+    def milliseconds(self, headers: Sequence[tuple[str, bytes]]) -> int:
+        text = next(value for name, value in headers if name == _TIME_HEADER)
+        if text != self._last:
+            self._last_ms = parse_rfc3339(text.decode()) // 1000
+            self._last = text
+        return self._last_ms
