@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weir_cli import erase, relay, tokens, topics
+from weir_cli import dead_letters, erase, relay, tokens, topics
 from weir_cli.bootstrap import database_url, encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
@@ -23,6 +23,7 @@ from weir_core.errors import SettingsError, WeirError
 app = typer.Typer(name="weir", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 database = typer.Typer(no_args_is_help=True, help="The database's tables.")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(topics.app, name="topics")
 app.command()(relay.relay)
 app.command()(erase.erase)
