@@ -156,7 +156,8 @@ class World:
 def open_engine(url: str) -> AsyncEngine:
     """An engine that never waits for the disk: no test cuts the power."""
     engine = create_engine(url)
-    event.listen(engine.sync_engine, "connect", _do_not_sync)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _do_not_sync)
     return engine
 
 
