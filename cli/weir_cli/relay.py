@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from typing import Annotated
 
 import structlog
+import typer
 
 from weir_cli.bootstrap import encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
+from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
 from weir_cli.roles.context import RoleContext
@@ -19,18 +23,28 @@ from weir_core.secrets import KeyRing
 from weir_core.settings import Settings
 
 
-def relay(data_dir: DataDirFlag = None, config: Config = None) -> None:
+def relay(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on with --port; 127.0.0.1 unless set.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port of /health, /ready and /metrics; none unless given.")
+    ] = None,
+    data_dir: DataDirFlag = None,
+    config: Config = None,
+) -> None:
     """Send the spools of a data directory to Kafka until it is asked to stop.
 
     weir serve does it by itself where Kafka is configured. One relay at a time serves a data directory; a
     second one waits.
     """
-    settings = load_settings(config, {"data_dir": data_dir})
+    settings = load_settings(config, {"data_dir": data_dir, "host": host})
     configure_logs(settings.log_format, settings.log_level, "relay")
-    asyncio.run(_relay(settings))
+    listeners = () if port is None else (bind(settings.host, port),)
+    asyncio.run(_relay(settings, listeners))
 
 
-async def _relay(settings: Settings) -> None:
+async def _relay(settings: Settings, listeners: tuple[socket.socket, ...]) -> None:
     data_dir = DataDir.at(settings.data_dir)
     stop = StopSignal()
     stop.listen(asyncio.get_running_loop())
@@ -40,7 +54,7 @@ async def _relay(settings: Settings) -> None:
             settings=settings,
             data_dir=data_dir,
             keyring=KeyRing.from_text(encryption_keys(settings, data_dir)),
-            listeners=(),
+            listeners=listeners,
             clock=SystemClock(),
             logger=structlog.get_logger("weir.relay"),
             stop=stop,

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
 
 from weir_cli.kafka import kafka_settings, relay_settings
+from weir_cli.relay_metrics import RelayMetrics
+from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
 from weir_streams.kafka.publisher import Publisher
-from weir_streams.kafka.relay import Relay
+from weir_streams.kafka.relay import Relay, RelayStatus
+
+_SHOW_EVERY_S: Final = 1.0
 
 
 async def run(context: RoleContext) -> None:
@@ -21,13 +30,11 @@ async def run(context: RoleContext) -> None:
         SystemExit: With code 1, when events are left that could not be delivered in time.
     """
     relay = relay_of(context)
-    reporting = asyncio.create_task(
-        report_forever(context.data_dir.internal_socket, lambda: _report(context, relay))
-    )
-    try:
+    remaining = 0
+    async with AsyncExitStack() as opened:
+        for watching in _watching(context, relay):
+            opened.callback(asyncio.create_task(watching).cancel)
         remaining = await relay.run(context.stop.stopping)
-    finally:
-        reporting.cancel()
     if remaining:
         context.logger.error(
             "events are left in the spool; the next start delivers them",
@@ -52,6 +59,26 @@ def relay_of(context: RoleContext) -> Relay:
         clock=context.clock,
         logger=context.logger,
     )
+
+
+def _watching(context: RoleContext, relay: Relay) -> Iterator[Coroutine[Any, Any, None]]:
+    """What runs beside the relay: its report, its metrics, and its health where it has a port."""
+    registry = CollectorRegistry()
+    yield report_forever(context.data_dir.internal_socket, lambda: _report(context, relay))
+    yield _show_forever(relay, RelayMetrics(registry))
+    for listener in context.listeners:
+        app = HealthApp(lambda: _reasons(relay.status), registry)
+        yield serve_health(app, listener, context.stop.hurried)
+
+
+async def _show_forever(relay: Relay, metrics: RelayMetrics) -> None:
+    while True:
+        metrics.show(copy.copy(relay.status))
+        await asyncio.sleep(_SHOW_EVERY_S)
+
+
+def _reasons(status: RelayStatus) -> list[str]:
+    return [] if status.connected else [status.last_error or "not connected to Kafka yet"]
 
 
 def _report(context: RoleContext, relay: Relay) -> dict[str, Any]:

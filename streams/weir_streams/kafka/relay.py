@@ -34,8 +34,12 @@ _COUNT_EVERY_S: Final = 5.0
 
 
 class RelayStatus(msgspec.Struct, kw_only=True):
-    """What a relay has done since it was started, and what it has before it."""
+    """What a relay has done since it was started, and what it has before it.
 
+    ``connected`` says whether it has a producer that has not failed; ``last_error`` stays for whoever asks.
+    """
+
+    connected: bool = False
     sent_events: int = 0
     sent_bytes: int = 0
     deliveries_failed: int = 0
@@ -156,9 +160,11 @@ class Relay:
         try:
             publisher = await self._connect()
             counting = asyncio.create_task(self._count(consumer))
+            self.status.connected = True
             try:
                 yield consumer, publisher
             finally:
+                self.status.connected = False
                 counting.cancel()
                 await publisher.abandon()
         finally:

@@ -1,0 +1,38 @@
+"""What a relay counts. Names are documented in docs/kafka.md."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from weir_streams.kafka.relay import RelayStatus
+
+
+class RelayMetrics:
+    """A relay's status as Prometheus metrics; ``show`` brings them up to date."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._events = Counter("weir_relay_events_total", "Events delivered to Kafka.", registry=registry)
+        self._bytes = Counter("weir_relay_bytes_total", "Bytes of their values.", registry=registry)
+        self._failures = Counter(
+            "weir_relay_failures_total", "Times that the relay had to go back.", registry=registry
+        )
+        self._set_aside = Counter(
+            "weir_relay_set_aside_total", "Events that Kafka refused in every form.", registry=registry
+        )
+        self._lag = Gauge(
+            "weir_relay_lag_events",
+            "Events in the spools that are not delivered.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._shown = RelayStatus()
+
+    def show(self, status: RelayStatus) -> None:
+        """Add what has happened since the last call."""
+        shown = self._shown
+        self._events.inc(status.sent_events - shown.sent_events)
+        self._bytes.inc(status.sent_bytes - shown.sent_bytes)
+        self._failures.inc(status.deliveries_failed - shown.deliveries_failed)
+        self._set_aside.inc(status.events_set_aside - shown.events_set_aside)
+        self._lag.set(status.lag_events)
+        self._shown = status

@@ -1,0 +1,46 @@
+"""What a relay says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx2
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+
+from weir_cli.listening import bind
+from weir_cli.relay_metrics import RelayMetrics
+from weir_cli.role_health import HealthApp, serve_health
+from weir_streams.kafka.relay import RelayStatus
+
+
+def test_counters_follow_the_status_however_often_it_is_shown() -> None:
+    registry = CollectorRegistry()
+    metrics = RelayMetrics(registry)
+    first = RelayStatus(sent_events=3, sent_bytes=100, deliveries_failed=1, lag_events=7)
+    second = msgspec.structs.replace(first, sent_events=5, events_set_aside=1, lag_events=0)
+    for status in (first, first, second):
+        metrics.show(status)
+    shown = generate_latest(registry).decode().splitlines()
+    assert "weir_relay_events_total 5.0" in shown
+    assert "weir_relay_failures_total 1.0" in shown
+    assert "weir_relay_set_aside_total 1.0" in shown
+    assert "weir_relay_lag_events 0.0" in shown
+
+
+async def test_a_role_without_a_port_of_its_own_can_be_asked_for_its_health() -> None:
+    reasons = ["Kafka is not there"]
+    stop = asyncio.Event()
+    listener = bind("127.0.0.1", 0)
+    app = HealthApp(lambda: reasons, CollectorRegistry())
+    serving = asyncio.create_task(serve_health(app, listener, stop))
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+        assert (await client.get("/health")).status_code == 200
+        not_ready = await client.get("/ready")
+        assert (not_ready.status_code, not_ready.json()["reasons"]) == (503, reasons)
+        reasons.clear()
+        assert (await client.get("/ready")).status_code == 200
+        assert (await client.get("/metrics")).headers["content-type"].startswith("text/plain")
+        assert (await client.get("/other")).status_code == 404
+    stop.set()
+    await serving
