@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Weir
 
+from weir_cli.admin import command_line
 from weir_core.secrets import key_id_of
 
 
@@ -70,6 +72,17 @@ def test_a_token_is_made_listed_without_its_secret_and_revoked(weir: Weir) -> No
     assert secret.strip() not in listed
     assert weir("tokens", "revoke", "1") == (0, "Token 1 is revoked.\n", "")
     assert key_id not in weir("tokens", "list")[1]
+
+
+def test_a_token_is_bound_to_namespaces_and_the_audit_log_names_its_maker(weir: Weir, tmp_path: Path) -> None:
+    weir("db", "upgrade", "--data-dir", "d")
+    bound = ("--role", "operator", "--namespace", "north", "--namespace", "south")
+    assert weir("tokens", "create", "--data-dir", "d", *bound)[0] == 0
+    assert "'north', 'south'" in weir("tokens", "list", "--data-dir", "d")[1]
+    connection = sqlite3.connect(tmp_path / "d" / "weir.db")
+    [(kind, name, action)] = connection.execute("SELECT actor_kind, actor_name, action FROM audit_log")
+    connection.close()
+    assert (kind, name, action) == ("command_line", command_line().name, "create")
 
 
 def test_a_token_that_is_not_there_cannot_be_revoked(weir: Weir) -> None:

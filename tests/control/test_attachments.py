@@ -38,7 +38,7 @@ async def test_options_reach_the_snapshot(world: World) -> None:
         "plugin_id": plugin["id"],
         "timeout_ms": 50,
         "on_error": "fail_open",
-        "stream_mode": "off",
+        "stream_mode": "buffer",
         "default_app_id": app["id"],
         "response_headers": ["X-Cache", "X-RateLimit-*"],
         "config_override": {"team": "search"},
@@ -48,7 +48,7 @@ async def test_options_reach_the_snapshot(world: World) -> None:
     assert await admin.data("GET", f"/llms/{llm['id']}/plugins") == [options]
     [attachment] = (await world.published(answer)).llms[llm["id"]].attachments
     assert attachment.response_headers == ("X-Cache", "X-RateLimit-*")
-    assert attachment.config_override == {"team": "search"}
+    assert (attachment.stream_mode, attachment.config_override) == ("buffer", {"team": "search"})
     assert (attachment.timeout_ms, attachment.on_error, attachment.default_app_id) == (
         50,
         "fail_open",

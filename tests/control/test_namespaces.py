@@ -140,6 +140,16 @@ async def test_a_plugin_that_somebody_else_attached_may_stay(divided: World, nor
     await north.errors("PUT", "/llms/2/plugins", {"plugin_ids": [3]})
 
 
+async def test_the_configuration_of_a_plugin_outside_cannot_be_overridden(divided: World, north: Api) -> None:
+    shared = {"plugin_id": 3, "config_override": {"url": "https://kept.example"}}
+    await divided.admin.data("PUT", "/llms/2/plugins", {"plugins": [shared]})
+    await north.data("PUT", "/llms/2/plugins", {"plugins": [shared | {"timeout_ms": 5}]})
+    redirected = shared | {"config_override": {"url": "https://mine.example"}}
+    problem = await north.problem(403, "PUT", "/llms/2/plugins", {"plugins": [redirected]})
+    assert [error["field"] for error in problem["errors"]] == ["plugins[0].config_override"]
+    await north.data("PUT", "/llms/2/plugins", {"plugin_ids": [3]})
+
+
 async def test_a_taken_slug_does_not_say_by_whom(north: Api) -> None:
     problem = await north.problem(409, "POST", "/llms", LLM | {"slug": "south-llm"})
     assert "another namespace" in problem["detail"]

@@ -11,7 +11,6 @@ LLM = {"name": "a", "vendor": "openai", "api_endpoint": "https://a.example"}
 APP = {"name": "a"}
 PLUGIN = {"name": "a", "command": "python://acme:Plugin"}
 PRICE = {"vendor": "openai", "model": "gpt-4o", "input": "1"}
-TOKEN = {"name": "a", "role": "admin"}
 
 REFUSED: list[tuple[str, dict[str, Any], str, Any]] = [
     ("/llms", LLM, "retries", 3),
@@ -40,16 +39,13 @@ ACCEPTED: list[tuple[str, dict[str, Any], str, Any]] = [
     ("/llms", LLM, "fallback_llm_ids", []),
     ("/llms", LLM, "allow_unmetered_paths", []),
     ("/llms", LLM, "allowed_override_origins", []),
-    ("/llms", LLM, "body_capture", "full"),
     ("/apps", APP, "allowed_ips", []),
-    ("/apps", APP, "body_capture", "full"),
     ("/plugins", PLUGIN, "runtime", "gateway"),
     ("/plugins", PLUGIN, "plugin_type", "gateway"),
     ("/model-prices", PRICE, "currency", "USD"),
-    ("/tokens", TOKEN, "namespaces", []),
 ]
 
-NEEDED = ("command", "hook_type", "role", "currency")
+NEEDED = ("command", "hook_type", "currency")
 
 
 def given(valid: dict[str, Any], field: str, value: Any) -> dict[str, Any]:

@@ -22,8 +22,11 @@ async def test_objects_are_what_was_written(world: World) -> None:
         timeout_seconds=30,
         metadata={"team": {"name": "search"}},
         is_active=False,
+        body_capture="redacted",
     )
-    app = await admin.app(llm_ids=[llm["id"]], user_id="ada", description="d", owner_email="a@b.example")
+    app = await admin.app(
+        llm_ids=[llm["id"]], user_id="ada", description="d", owner_email="a@b.example", body_capture="none"
+    )
     snapshot = await read_snapshot(world.store)
     assert snapshot.llms_by_slug["prod"] == Llm(
         id=llm["id"],
@@ -36,6 +39,7 @@ async def test_objects_are_what_was_written(world: World) -> None:
         allowed_models=("gpt-4o.*",),
         is_active=False,
         timeout_seconds=30,
+        body_capture="redacted",
         metadata={"team": {"name": "search"}},
     )
     assert snapshot.apps[app["id"]] == App(
@@ -45,6 +49,7 @@ async def test_objects_are_what_was_written(world: World) -> None:
         owner_email="a@b.example",
         user_id="ada",
         llm_ids=(llm["id"],),
+        body_capture="none",
     )
 
 

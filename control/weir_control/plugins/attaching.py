@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import RowMapping, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from weir_control.errors import ConflictError, FieldError, InvalidFieldsError, invalid
+from weir_control.errors import ConflictError, FieldError, ForbiddenError, InvalidFieldsError, invalid
 from weir_control.plugins.attachment_models import AttachmentInput
 from weir_control.plugins.authority import check_config
 from weir_control.plugins.changes import PluginChanges
@@ -146,11 +146,23 @@ def _wanted_override(
     seen = [] if had is None else had.hidden(unmarked=caller.sees_unmarked_config)
     config = restored(given, stored, seen)
     refuse_masks(left_masked(config, seen), field)
+    if config != stored:
+        _check_reach(caller, plugin, field)
     hidden = [] if had is None else had.hidden(unmarked=True)
     secrets = kept_secrets(config, plugin["probe_schema"], stored, hidden)
     holds_secrets = bool(secrets or hidden or plugin["kept_secrets"])
     check_config(caller, stored, config, has_secrets=holds_secrets, field=field)
     return Override(config, secrets)
+
+
+def _check_reach(caller: Principal, plugin: RowMapping, field: str) -> None:
+    """It may stay in the list; but where its secrets go is not for a caller to say who does not see it."""
+    if not caller.reaches(plugin["namespace"]):
+        raise ForbiddenError(
+            f"Plugin {plugin['id']} is of a namespace that this token does not reach; only its attachment "
+            "as a whole can be kept or taken away.",
+            [FieldError(field, "forbidden", "is for those who see the plugin")],
+        )
 
 
 def _config_of(attached: Attached | None) -> dict[str, Any]:
