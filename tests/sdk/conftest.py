@@ -121,4 +121,4 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         await served.channel.close()
         with suppress(ProcessLookupError):
             served.process.kill()
-        await served.process.wait()
+        await served.process.communicate()  # to the end of its pipes, without which asyncio keeps them open

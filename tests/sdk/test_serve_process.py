@@ -201,6 +201,17 @@ async def test_it_ignores_sigint_and_obeys_sigterm(serve: Serve) -> None:
     assert gone(served.socket)
 
 
+async def test_being_told_to_end_again_and_again_changes_nothing(serve: Serve) -> None:
+    served = await serve("bare.py")
+    served.process.terminate()
+    while served.process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(served.process.pid, signal.SIGTERM)  # terminate() would take its exit code from asyncio
+        await asyncio.sleep(0)
+    assert served.process.returncode == 0
+    assert gone(served.socket)
+
+
 PARENT = """
 import subprocess, sys
 child = subprocess.Popen([sys.argv[1]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -221,7 +232,7 @@ async def parent(tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     yield process
     with suppress(ProcessLookupError):
         process.kill()
-    await process.wait()
+    await process.communicate()
 
 
 async def child_of(parent: asyncio.subprocess.Process) -> tuple[int, Path]:

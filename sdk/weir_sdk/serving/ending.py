@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -47,10 +48,13 @@ class Ending:
 
     def want(self, within_s: float) -> None:
         """The process is to end, with code 0 after this many seconds. Signal handlers may call it."""
+        # Python lets go of its own handlers while it exits: one more SIGTERM then would look like a crash.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         left_s, _ = signal.getitimer(signal.ITIMER_REAL)
         if left_s == 0 or left_s > within_s:
             signal.setitimer(signal.ITIMER_REAL, within_s)
-        self._loop.call_soon_threadsafe(self._wanted.set)
+        with suppress(RuntimeError):  # the loop has closed: the end is under way
+            self._loop.call_soon_threadsafe(self._wanted.set)
 
     def _leave_now(self, _signal: int, _frame: FrameType | None) -> NoReturn:
         self._clean_up()

@@ -19,7 +19,6 @@ _HOSTS_OWN: Final = frozenset(
         "_service_broker_id",
         "_edge_id",
         "_edge_namespace",
-        "_plugin_name",
         "plugin_id",
         "service_broker_id",
         "has_service_api",
