@@ -66,7 +66,7 @@ _AUTHORIZATION: Final = re.compile(
 )
 _NAMED: Final = re.compile(
     r"(?:api_?-?key|secret_?key|client_?secret|access_?token|refresh_?token|passw(?:or)?d)"
-    r"[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?([^\s\"'`,;&{}\[\]()<>\\]{8,}+)",
+    r"[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?([^\s\"'`,;&{}\[\]()<>\\:=][^\s\"'`,;&{}\[\]()<>\\]{7,}+)",
     re.IGNORECASE,
 )
 # A search for plain words is far quicker than one that ignores case.

