@@ -36,7 +36,7 @@ def serve(make_plugin: Callable[[], BasePlugin], *, runtime: Runtime | None = No
 
     Args:
         make_plugin: The plugin's class, or a function that makes the plugin. What either prints does no harm;
-            a script that prints much before this call, or flushes it, cannot be started.
+            what a script flushes before this call keeps hosts other than ours from starting it.
         runtime: Where the plugin runs, for hosts that do not say so in the environment.
     """
     from weir_sdk.serving.process import run  # noqa: PLC0415 - gRPC takes longer to import than all the rest
