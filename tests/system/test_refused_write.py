@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,10 +21,10 @@ END_OF_CHUNKS = b"0\r\n\r\n"
 LIMIT = 512 * 1024
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def world(tmp_path: Path, upstream: RunningMock) -> AsyncIterator[World]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory, upstream: RunningMock) -> AsyncIterator[World]:
     """A world of its own, whose spool has written beyond ``LIMIT``."""
-    async with open_world(tmp_path / "data", upstream) as opened:
+    async with open_world(tmp_path_factory.mktemp("weir") / "data", upstream) as opened:
         for _ in range(5):
             answer = await opened.client.post(CHAT, json=QUESTION | {"user": "x" * 150_000})
             assert answer.status_code == 200
