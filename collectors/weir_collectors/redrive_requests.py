@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, select, update
+from sqlalchemy import ColumnElement, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_collectors.dead_letters import LetterState
@@ -61,14 +61,16 @@ async def _request(
     wanted: ColumnElement[bool],
     now_us: int,
 ) -> int:
-    asked = (
-        update(table)
-        .where(waiting, wanted)
-        .values(
-            state=LetterState.REQUESTED.value, requested_at_us=now_us, claimed_by=None, claimed_until_us=None
-        )
-    )
-    return (await connection.execute(asked)).rowcount
+    change: dict[str, Any] = {
+        "state": LetterState.REQUESTED.value,
+        "requested_at_us": now_us,
+        "claimed_by": None,
+        "claimed_until_us": None,
+    }
+    if table is dead_letter_ranges:
+        # It grows no more.
+        change["closed_at_us"] = func.coalesce(table.c.closed_at_us, now_us)
+    return (await connection.execute(update(table).where(waiting, wanted).values(change))).rowcount
 
 
 async def _must_exist(connection: AsyncConnection, table: Table, row_id: int, words: str) -> None:

@@ -159,7 +159,7 @@ async def test_an_open_range_that_is_asked_for_grows_no_more_and_a_new_one_begin
     await log.until_all_committed()
     first, second = await rows(engine, dead_letter_ranges)
     assert (first.last_offset, first.events, first.state) == (19, 20, "closed")
-    assert first.redrive_error == "connection refused"
+    assert (first.redrive_error, first.closed_at_us) == ("connection refused", 77)
     assert (second.first_offset, second.events, second.state) == (20, 20, "open")
 
 

@@ -1,0 +1,41 @@
+"""A collector whose sink a test can take away: while a file stands beside its own, nobody can connect."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from weir_sdk import (
+    Analytics,
+    BasePlugin,
+    BudgetUsage,
+    Context,
+    DataCollectionResponse,
+    ProxyLog,
+)
+
+
+class Sink(BasePlugin):
+    """Appends ``<kind> <event id>`` to ``file`` and handles the event, unless ``<file>.away`` is there."""
+
+    name = "sink"
+
+    async def initialize(self, ctx: Context, config: dict[str, Any]) -> None:
+        self.file = os.open(config["file"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self.away = Path(config["file"] + ".away")
+
+    async def handle_proxy_log(self, ctx: Context, log: ProxyLog) -> DataCollectionResponse:
+        return self._take("proxy-logs", log)
+
+    async def handle_analytics(self, ctx: Context, analytics: Analytics) -> DataCollectionResponse:
+        return self._take("analytics", analytics)
+
+    async def handle_budget_usage(self, ctx: Context, usage: BudgetUsage) -> DataCollectionResponse:
+        return self._take("budget-usage", usage)
+
+    def _take(self, kind: str, event: ProxyLog | Analytics | BudgetUsage) -> DataCollectionResponse:
+        if self.away.exists():
+            raise ConnectionRefusedError("nobody listens")
+        os.write(self.file, f"{kind} {event.event_id}\n".encode())
+        return DataCollectionResponse(handled=True)
