@@ -97,7 +97,8 @@ def _as_json_value(view: _View, literals: _Literals, span: Span) -> tuple[int, i
     if member is not None:
         quote_at = begin - len(before) + member.start()
         [(quote_start, quote_end)] = view.sources(quote_at, quote_at + 1)
-        quote = view.source[quote_start:quote_end]
+        # Behind an even number of backslashes it is no escape's, but the end of the member's name.
+        quote = view.source[quote_start:quote_end] if (quote_end - quote_start) % 2 == 0 else '"'
     elif _ITEM_BEFORE.search(before) is not None:
         quote = '"'
     else:

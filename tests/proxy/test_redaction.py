@@ -86,7 +86,10 @@ def test_json_stays_json_and_keeps_its_structure(value: Any, ensure_ascii: bool)
     assert not any(sensitive in str(json.loads(masked)) for sensitive in SENSITIVE)
 
 
-@given(st.dictionaries(texts, texts | st.none() | st.sampled_from([4111111111111111, 5, 0.5]), max_size=4))
+names = texts.filter(lambda name: not name.endswith("\\"))
+
+
+@given(st.dictionaries(names, texts | st.none() | st.sampled_from([4111111111111111, 5, 0.5]), max_size=4))
 def test_a_tool_calls_arguments_stay_json_inside_their_json_string(arguments: dict[str, Any]) -> None:
     outer = json.loads(redact(json.dumps({"arguments": json.dumps(arguments)})))
     assert not any(sensitive in str(json.loads(outer["arguments"])) for sensitive in SENSITIVE)
@@ -101,6 +104,7 @@ def test_a_tool_calls_arguments_stay_json_inside_their_json_string(arguments: di
         ('{"a": "{\\"b\\": 4111111111111111}"}', '{"a": "{\\"b\\": \\"[redacted card]\\"}"}'),
         ('{"password": 1234567890}', '{"password": "[redacted secret]"}'),
         ('{"a": ": 4111111111111111"}', '{"a": ": [redacted card]"}'),
+        ('{"\\\\": 4111111111111111}', '{"\\\\": "[redacted card]"}'),
         ('{"password: ":4111111111111111}', '{"password: ":"[redacted card]"}'),
     ],
 )
