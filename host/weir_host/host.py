@@ -190,7 +190,7 @@ class PluginHost:
                 gateway=reads,
                 limits=self._limits,
                 keeper=self._keeper,
-                monotonic=self._clock.monotonic,
+                clock=self._clock,
             )
         return InProcessPlugin(
             plugin,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
-from typing import NoReturn
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from weir_core.clock import Clock
 from weir_core.objects import Plugin
 from weir_host.calls import CallInfo
-from weir_host.errors import PluginNotReadyError, PluginStartError
+from weir_host.errors import PluginStartError
 from weir_host.instance import (
     BatchCall,
     Calls,
@@ -23,11 +22,10 @@ from weir_host.instance import (
     RunningPlugin,
     State,
     StreamCall,
-    Turn,
 )
 from weir_host.limits import HostLimits
+from weir_host.not_serving import NotServing
 from weir_sdk import Analytics, BudgetUsage, Event, Logger, ProxyLog, Request, Response, StreamComplete
-from weir_sdk.capabilities import HANDLERS
 
 Launch = Callable[[Plugin], RunningPlugin]
 """Makes, but does not start, the running form of a plugin."""
@@ -64,7 +62,7 @@ class HostedPlugin:
         self._over = False
         self._running: RunningPlugin | None = None
         self._running_as: Plugin | None = None
-        self._calls: Calls = _NotServing(plugin, "starting", "")
+        self._calls: Calls = NotServing(plugin, "starting", "")
         self._watching: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._ready_at = 0.0
@@ -269,7 +267,7 @@ class HostedPlugin:
         if (state, reason) != (self._status.state, self._status.reason):
             self._status = PluginState(state=state, reason=reason, since_us=self._clock.wall_us())
         if self._running is None:
-            self._calls = _NotServing(self._plugin, state, reason)
+            self._calls = NotServing(self._plugin, state, reason)
         if settled:
             self._settled.set()
 
@@ -285,27 +283,6 @@ class HostedPlugin:
         await asyncio.wait((working,))
         if not working.cancelled():
             working.result()
-
-
-class _NotServing:
-    """What is called while a plugin cannot serve: a guard that is not there must never be a way in."""
-
-    def __init__(self, plugin: Plugin, state: State, reason: str) -> None:
-        self._serves = {name for kind in plugin.hook_types for name in (kind, *HANDLERS.get(kind, ()))}
-        self._message = f"plugin {plugin.name!r} is {state}" + (f": {reason}" if reason else "")
-
-    def implements(self, hook: str, /) -> bool:
-        return hook in self._serves
-
-    def turn(self, _: str, /) -> Turn:
-        return nullcontext()
-
-    async def _refuse(self, *_: object) -> NoReturn:
-        raise PluginNotReadyError(self._message)
-
-    pre_auth = auth = post_auth = _refuse
-    response_headers = response_body = _refuse
-    stream_complete = proxy_log = analytics = budget_usage = batch = _refuse
 
 
 def _what_starts(plugin: Plugin) -> bytes:

@@ -110,7 +110,7 @@ class _Trial:
             gateway=self._gateway,
             limits=HostLimits(),
             keeper=keeper,
-            monotonic=SystemClock().monotonic,
+            clock=SystemClock(),
         )
         try:
             description = await running.connect()

@@ -203,6 +203,15 @@ class TestLimits:
             await plugin.post_auth(call, make_request(body=b"#" * 5_000_000))
         assert await pid_of(host, call)
 
+    async def test_what_cannot_be_written_down_is_a_typed_error(
+        self, child_host: HostOf, program: ProgramOf, call: CallInfo
+    ) -> None:
+        host = child_host()
+        await host.apply(Snapshot(1, [a_plugin(program(WIRE_PLUGIN))]), LONG)
+        call.metadata["half"] = "\ud800"
+        with pytest.raises(PluginCallError, match="what handle_post_auth is to be told cannot be written"):
+            await answer_of(host, "pass", call)
+
     async def test_a_collector_sees_it_cut_and_marked(self, child_host: HostOf, program: ProgramOf) -> None:
         host = child_host(hook_types=frozenset({"data_collection"}))
         await host.apply(Snapshot(1, [a_plugin(program(WIRE_PLUGIN), hook_types=("data_collection",))]), LONG)

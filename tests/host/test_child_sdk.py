@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.host.programs import LONG, a_plugin, until
+from tests.host.programs import LONG, a_plugin, is_there, until
 
 from weir_core.objects import App, Llm, ModelPrice
 from weir_core.snapshot import Snapshot
@@ -209,7 +210,8 @@ class TestTrial:
         result = await probe(a_plugin(program(PLUGIN)), None, ["/opt/plugins"])
         assert "is not below one of the plugin_dirs" in result.reason
 
-    async def test_one_that_hangs_is_gone_afterwards(self, program: ProgramOf) -> None:
-        plugin = a_plugin(program("import time; time.sleep(600)"))
-        result = await probe(plugin, None, timeout_s=2)
-        assert result.reason == "it was not ready after 2 s"
+    async def test_one_that_hangs_is_gone_afterwards(self, program: ProgramOf, tmp_path: Path) -> None:
+        note = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
+        result = await probe(a_plugin(program(f"{note}; time.sleep(600)")), None, timeout_s=3)
+        assert result.reason == "it was not ready after 3 s"
+        await until(lambda: not is_there(int((tmp_path / "pid").read_text())))

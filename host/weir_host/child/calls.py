@@ -1,12 +1,4 @@
-"""Hooks as calls over the wire, with the outcomes and errors of those in the gateway's own process.
-
-| what happens                                      | the call raises              |
-|---------------------------------------------------|------------------------------|
-| a handler raises                                  | ``PluginCallError``          |
-| it answers rubbish, or a guard is not implemented | ``PluginProtocolError``      |
-| the message is more than the plugin can take      | ``PluginTooLargeError``      |
-| the process is lost before the answer             | ``PluginNotReadyError``      |
-"""
+"""Hooks as calls over the wire, with the outcomes and errors of those in the gateway's own process."""
 
 from __future__ import annotations
 
@@ -15,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 
-import grpc
 from grpc import aio
 
 from weir_host.calls import CallInfo, RequestOutcome
 from weir_host.child.cutting import cut_to_fit
+from weir_host.child.exchange import Exchange
 from weir_host.child.stubs import plugin_extras, plugin_service
 from weir_host.errors import (
     PluginCallError,
     PluginError,
     PluginNotReadyError,
     PluginProtocolError,
-    PluginTooLargeError,
 )
 from weir_host.instance import Turn
+from weir_proto.plugin_pb2 import ProxyLogRequest
 from weir_sdk import (
     Analytics,
     BudgetUsage,
@@ -40,7 +32,6 @@ from weir_sdk import (
     StreamComplete,
 )
 from weir_sdk.errors import RubbishError
-from weir_sdk.inflight import InFlight
 from weir_sdk.wire.collected import batch_collected_from_wire, batch_to_wire, collected_from_wire
 from weir_sdk.wire.context import ChangesMetadata, Peer, keep_wire_metadata
 from weir_sdk.wire.events import (
@@ -49,7 +40,6 @@ from weir_sdk.wire.events import (
     budget_usage_to_wire,
     proxy_log_to_wire,
 )
-from weir_sdk.wire.failures import failure_from_wire
 from weir_sdk.wire.requests import (
     auth_outcome_from_wire,
     auth_to_wire,
@@ -68,7 +58,6 @@ from weir_sdk.wire.responses import (
 _Outcome = TypeVar("_Outcome")
 
 _BATCH: Final = "handle_batch"
-_TOO_LARGE: Final = "larger than max"
 
 
 class WireCalls:
@@ -96,34 +85,12 @@ class WireCalls:
         self._service = plugin_service(channel)
         self._extras = plugin_extras(channel)
         self._turns = _turns(threads)
-        self._under_way: set[Any] = set()
-        self._inflight = InFlight()
-        self._lost: str | None = None
-        self._given_up = 0
+        self._exchange = Exchange(name)
 
     @property
-    def abandoned(self) -> int:
-        """Calls that nobody waits for any more, and of which the process may not know that yet."""
-        return self._given_up
-
-    def asking(self) -> Callable[[], None]:
-        """Once a process answers what it is asked from now on, it knows of the calls given up until now."""
-        given_up = self._given_up
-
-        def answered() -> None:
-            self._given_up -= given_up
-
-        return answered
-
-    def lose(self, reason: str) -> None:
-        """The process is gone: end the calls under way, and refuse others."""
-        self._lost = reason
-        for call in tuple(self._under_way):
-            call.cancel()
-
-    async def idle(self) -> None:
-        """Wait until no call is under way."""
-        await self._inflight.idle()
+    def exchange(self) -> Exchange:
+        """The calls under way."""
+        return self._exchange
 
     def implements(self, hook: str, /) -> bool:
         """Whether a handler or a hook type of this name is served."""
@@ -137,21 +104,23 @@ class WireCalls:
         """Call ProcessPreAuth."""
         name = "handle_pre_auth"
         answer = await self._guard(
-            name, self._service.ProcessPreAuth, request_to_wire(call, request, self._peer)
+            name, self._service.ProcessPreAuth, lambda: request_to_wire(call, request, self._peer)
         )
         return self._judged(name, call, answer, lambda: request_outcome_from_wire(answer, request))
 
     async def auth(self, call: CallInfo, request: Request, /) -> RequestOutcome:
         """Call Authenticate."""
         name = "handle_auth"
-        answer = await self._guard(name, self._service.Authenticate, auth_to_wire(call, request, self._peer))
+        answer = await self._guard(
+            name, self._service.Authenticate, lambda: auth_to_wire(call, request, self._peer)
+        )
         return self._judged(name, call, answer, lambda: auth_outcome_from_wire(answer))
 
     async def post_auth(self, call: CallInfo, request: Request, /) -> RequestOutcome:
         """Call ProcessPostAuth."""
         name = "handle_post_auth"
         answer = await self._guard(
-            name, self._service.ProcessPostAuth, enriched_to_wire(call, request, self._peer)
+            name, self._service.ProcessPostAuth, lambda: enriched_to_wire(call, request, self._peer)
         )
         return self._judged(name, call, answer, lambda: request_outcome_from_wire(answer, request))
 
@@ -160,8 +129,8 @@ class WireCalls:
         name = "on_before_write_headers"
         if name not in self._serves:
             return None
-        answer = await self._ask(
-            name, self._service.OnBeforeWriteHeaders, headers_to_wire(call, response, self._peer)
+        answer = await self._exchange.ask(
+            name, self._service.OnBeforeWriteHeaders, lambda: headers_to_wire(call, response, self._peer)
         )
         if answer is None:
             return None
@@ -172,7 +141,9 @@ class WireCalls:
         name = "on_before_write"
         if name not in self._serves:
             return None
-        answer = await self._ask(name, self._service.OnBeforeWrite, write_to_wire(call, response, self._peer))
+        answer = await self._exchange.ask(
+            name, self._service.OnBeforeWrite, lambda: write_to_wire(call, response, self._peer)
+        )
         if answer is None:
             return None
         return self._judged(name, call, answer, lambda: write_outcome_from_wire(answer, response))
@@ -182,8 +153,8 @@ class WireCalls:
         name = "on_stream_complete"
         if name not in self._serves:
             return
-        answer = await self._ask(
-            name, self._service.OnStreamComplete, stream_to_wire(call, stream, self._peer)
+        answer = await self._exchange.ask(
+            name, self._service.OnStreamComplete, lambda: stream_to_wire(call, stream, self._peer)
         )
         if answer is not None and answer.error_message:
             raise PluginCallError(f"plugin {self._name!r}: {name} said: {answer.error_message}")
@@ -204,14 +175,15 @@ class WireCalls:
         """Call HandleBatch, or the single handlers one by one."""
         if _BATCH not in self._serves:
             return [await self._collect_or_say_why(event) for event in events]
-        answer = await self._guard(_BATCH, self._extras.HandleBatch, batch_to_wire(events))
+        answer = await self._guard(_BATCH, self._extras.HandleBatch, lambda: batch_to_wire(events))
         return self._checked(_BATCH, lambda: batch_collected_from_wire(answer, len(events)))
 
     async def _collect(self, name: str, event: Event) -> DataCollectionResponse:
         if name not in self._serves and _BATCH in self._serves:
             return (await self.batch([event]))[0]
         self._require(name)
-        answer = await self._ask(name, *self._collection(event))
+        method, write = self._collection(event)
+        answer = await self._exchange.ask(name, method, write)
         if answer is None:
             return DataCollectionResponse()
         return self._checked(name, lambda: collected_from_wire(answer))
@@ -222,48 +194,24 @@ class WireCalls:
         except PluginError as error:
             return DataCollectionResponse(success=False, error_message=str(error), retryable=error.retryable)
 
-    def _collection(self, event: Event) -> tuple[Any, EventRequest]:
+    def _collection(self, event: Event) -> tuple[Any, Callable[[], EventRequest]]:
+        peer = self._peer
         if isinstance(event, ProxyLog):
-            log = proxy_log_to_wire(event, self._peer)
-            return self._service.HandleProxyLog, log if self._peer.ours else cut_to_fit(log)
+            return self._service.HandleProxyLog, lambda: _fitting(proxy_log_to_wire(event, peer), peer)
         if isinstance(event, Analytics):
-            return self._service.HandleAnalytics, analytics_to_wire(event, self._peer)
+            return self._service.HandleAnalytics, lambda: analytics_to_wire(event, peer)
         assert isinstance(event, BudgetUsage)
-        return self._service.HandleBudgetUsage, budget_usage_to_wire(event, self._peer)
+        return self._service.HandleBudgetUsage, lambda: budget_usage_to_wire(event, peer)
 
-    async def _guard(self, name: str, method: Any, message: Any) -> Any:
+    async def _guard(self, name: str, method: Any, write: Callable[[], Any]) -> Any:
         """Ask where no answer is no answer: a guard that does nothing must not look as if it guarded."""
         self._require(name)
-        answer = await self._ask(name, method, message)
+        answer = await self._exchange.ask(name, method, write)
         if answer is None:
             raise PluginProtocolError(
                 f"plugin {self._name!r} does not implement {name}, though its hook_types say so"
             )
         return answer
-
-    async def _ask(self, name: str, method: Any, message: Any) -> Any:
-        """The plugin's answer; None when it does not implement the call."""
-        if self._lost is not None:
-            raise PluginNotReadyError(f"plugin {self._name!r}: {self._lost}")
-        call = method(message)
-        self._under_way.add(call)
-        self._inflight.began()
-        try:
-            return await call
-        except aio.AioRpcError as error:
-            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                return None
-            raise self._failure(name, error) from error
-        except asyncio.CancelledError:
-            # It is either our caller who has gone, or the process.
-            caller = asyncio.current_task()
-            if self._lost is not None and (caller is None or not caller.cancelling()):
-                raise PluginNotReadyError(f"plugin {self._name!r}: {self._lost}") from None
-            self._given_up += 1
-            raise
-        finally:
-            self._under_way.discard(call)
-            self._inflight.ended(abandoned=False)
 
     def _judged(
         self, name: str, call: CallInfo, answer: ChangesMetadata, judge: Callable[[], _Outcome]
@@ -278,20 +226,6 @@ class WireCalls:
         except RubbishError as error:
             raise PluginProtocolError(f"plugin {self._name!r}: {name} {error}") from error
 
-    def _failure(self, name: str, error: aio.AioRpcError) -> PluginError:
-        plugin, details = f"plugin {self._name!r}", error.details() or ""
-        told = failure_from_wire(details, error.trailing_metadata() or ())
-        if told is not None and told.kind == "rubbish":
-            return PluginProtocolError(f"{plugin}: {name} {told.message}")
-        if told is not None:
-            return PluginCallError(f"{plugin}: {name} raised {told.message}", retryable=told.retryable)
-        match error.code():
-            case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
-                return PluginNotReadyError(f"{plugin}: its process went away during {name}")
-            case grpc.StatusCode.RESOURCE_EXHAUSTED if _TOO_LARGE in details:
-                return PluginTooLargeError(f"{plugin} cannot take the message for {name}: {details}")
-        return PluginCallError(f"{plugin}: {name} raised {details or error.code().name}")
-
     def _require(self, name: str) -> None:
         if name not in self._serves:
             raise PluginNotReadyError(
@@ -304,6 +238,10 @@ _HANDLER_OF: Final[dict[type[Event], str]] = {
     Analytics: "handle_analytics",
     BudgetUsage: "handle_budget_usage",
 }
+
+
+def _fitting(log: ProxyLogRequest, peer: Peer) -> ProxyLogRequest:
+    return log if peer.ours else cut_to_fit(log)
 
 
 def _turns(threads: Mapping[str, int]) -> dict[str, Turn]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
 from grpc import aio
 
+from weir_core.clock import Clock
 from weir_host.limits import HostLimits
 from weir_proto.plugin_pb2 import PingRequest
 
@@ -16,6 +16,7 @@ from weir_proto.plugin_pb2 import PingRequest
 async def wait_until_silent(
     ping: Callable[..., Any],
     limits: HostLimits,
+    clock: Clock,
     *,
     complain: Callable[[str], None],
     asking: Callable[[], Callable[[], None]],
@@ -25,6 +26,7 @@ async def wait_until_silent(
     Args:
         ping: The stub's method.
         limits: How often, how long, how many times.
+        clock: Says when.
         complain: Told after each ping what is wrong, or nothing.
         asking: Called before each ping; what it returns is called when that ping is answered.
     """
@@ -33,7 +35,9 @@ async def wait_until_silent(
         await asyncio.sleep(limits.ping_every_s)
         answered = asking()
         try:
-            answer = await ping(PingRequest(timestamp=int(time.time())), timeout=limits.ping_timeout_s)
+            answer = await ping(
+                PingRequest(timestamp=clock.wall_us() // 1_000_000), timeout=limits.ping_timeout_s
+            )
         except aio.AioRpcError:
             silent += 1
             complain(f"its process has not answered {silent} pings in a row")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
 import grpc
 from grpc import aio
 
+from weir_core.clock import Clock
 from weir_core.objects import Plugin
 from weir_host.child.calls import WireCalls
 from weir_host.child.connection import Connection
@@ -48,7 +49,7 @@ class ChildPlugin:
         gateway: SnapshotGateway | None,
         limits: HostLimits,
         keeper: Keeper,
-        monotonic: Callable[[], float],
+        clock: Clock,
     ) -> None:
         self._plugin = plugin
         self._command = command
@@ -58,7 +59,8 @@ class ChildPlugin:
         self._gateway = gateway
         self._limits = limits
         self._keeper = keeper
-        self._log = OutputLog(surroundings.services.logger, monotonic)
+        self._clock = clock
+        self._log = OutputLog(surroundings.services.logger, clock.monotonic)
         self._connection: Connection | None = None
         self._description: Description | None = None
         self._calls: WireCalls | None = None
@@ -151,11 +153,11 @@ class ChildPlugin:
         if self._calls is not None and not self._gone.done():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._limits.drain_s):
-                    await self._calls.idle()
+                    await self._calls.exchange.idle()
             await self._shut_down()
         await self._connection.close(self._limits.exit_s)
         if self._calls is not None:
-            self._calls.lose("it is stopped")
+            self._calls.exchange.lose("it is stopped")
 
     async def wait_gone(self) -> str:
         """Wait until the process has ended by itself or by our hand for its silence; return why."""
@@ -171,7 +173,7 @@ class ChildPlugin:
     @property
     def abandoned(self) -> int:
         """Calls that nobody waits for any more and that may still be at work."""
-        return 0 if self._calls is None else self._calls.abandoned
+        return 0 if self._calls is None else self._calls.exchange.abandoned
 
     @property
     def complaint(self) -> str:
@@ -190,19 +192,24 @@ class ChildPlugin:
 
     async def _watch_process(self, connection: Connection) -> None:
         await connection.process.wait()
-        self._lose(await connection.explain("its process ended"))
+        self.calls.exchange.lose(f"its process {connection.process.ending}")
+        self._note_gone(await connection.explain("its process ended"))
 
     async def _watch_health(self, connection: Connection) -> None:
-        calls = self.calls
+        exchange = self.calls.exchange
         reason = await wait_until_silent(
-            self._service().Ping, self._limits, complain=self._complain, asking=calls.asking
+            self._service().Ping,
+            self._limits,
+            self._clock,
+            complain=self._complain,
+            asking=exchange.asking,
         )
-        self._lose(reason)
+        exchange.lose(reason)
+        self._note_gone(reason)
         connection.process.kill()
 
-    def _lose(self, reason: str) -> None:
+    def _note_gone(self, reason: str) -> None:
         if not self._gone.done():
-            self.calls.lose(reason)
             self._gone.set_result(reason)
 
     def _complain(self, complaint: str) -> None:
