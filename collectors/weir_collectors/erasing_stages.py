@@ -150,7 +150,7 @@ class _DeadLetters(_Rows):
         return and_(old_enough, columns.user_id == target.subject)
 
     def _also_changed(self) -> dict[str, Any]:
-        return {"user_id": None, "reason": ERASED_REASON}
+        return {"user_id": None, "reason": ERASED_REASON, "redrive_error": None}
 
 
 class _Undecodable(_Rows):

@@ -60,7 +60,7 @@ class RangeRedrive:
         first = True
         async with aclosing(self._steps(row)) as steps:
             async for step in steps:
-                wanted = [event for event in step.events if collector.wants(event)]
+                wanted = await self._desk.unerased([event for event in step.events if collector.wants(event)])
                 decisions = await collector.redrive(wanted, first=first)
                 away = next((decision.error for decision in decisions if decision.skipped), None)
                 if away is None or not all(decision.skipped for decision in decisions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Insert, Table
@@ -16,7 +16,7 @@ from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import EventKind
-from weir_collectors.scrubbing import ERASED_REASON, scrub_erased
+from weir_collectors.scrubbing import scrub_erased, scrub_letters
 from weir_collectors.tables import RECORDS, undecodable_events
 from weir_collectors.tables_dead_letters import dead_letters
 from weir_streams.log import LogRecord
@@ -62,7 +62,7 @@ class RecordStore:
         try:
             async with self._engine.begin() as connection:
                 events = await scrub_erased(connection, events)
-                letters = await _scrub_letters(connection, letters)
+                letters = await scrub_letters(connection, letters)
                 new = await insert_rows(connection, RECORDS[kind], [_event_row(event) for event in events])
                 await insert_rows(connection, dead_letters, [letter.row() for letter in letters])
                 await insert_rows(
@@ -90,14 +90,6 @@ async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
         return 0
     result = await connection.execute(insert_new(table, connection.dialect.name), rows)
     return len(result.all())
-
-
-async def _scrub_letters(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-    events = await scrub_erased(connection, [letter.event for letter in letters])
-    return [
-        letter if letter.event is event else replace(letter, event=event, reason=ERASED_REASON)
-        for letter, event in zip(letters, events, strict=True)
-    ]
 
 
 def _event_row(event: ReadEvent) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_collectors.database import reading, reason_of
 from weir_collectors.dead_letters import DeadLetter, LetterState
+from weir_collectors.decoding import ReadEvent
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.handled import Decision
 from weir_collectors.ranges import RangeState
 from weir_collectors.records import insert_rows
+from weir_collectors.scrubbing import scrub_erased, scrub_letters
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_core.clock import Clock
 
@@ -79,6 +81,7 @@ class RedriveDesk:
     ) -> None:
         """Note that a range is redriven up to ``next_offset``, but for these dead letters."""
         async with self._changing() as connection:
+            letters = await scrub_letters(connection, letters)
             await insert_rows(connection, dead_letters, [letter.row() for letter in letters])
             await self._change_range(
                 connection,
@@ -88,6 +91,12 @@ class RedriveDesk:
                 failed=_RANGES.failed + len(letters),
                 claimed_until_us=self._clock.wall_us() + _LEASE_US,
             )
+
+    async def unerased(self, events: Sequence[ReadEvent]) -> Sequence[ReadEvent]:
+        """The events as they may still be shown: the log has what was erased from the database."""
+        with _translated():
+            async with reading(self._engine) as connection:
+                return await scrub_erased(connection, events)
 
     async def finish_range(self, row: RowMapping) -> None:
         """Note that a range is done with; what it did not find is missing."""

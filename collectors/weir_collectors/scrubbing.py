@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent
 from weir_collectors.erasures import erasures_since
 from weir_streams.events import Analytics, BudgetUsage, ProxyLog
@@ -66,6 +67,15 @@ async def scrub_erased(connection: AsyncConnection, events: Sequence[ReadEvent])
     return [
         scrub_event(event) if erased.cover(event.app_id, event.user_id, event.timestamp_us) else event
         for event in events
+    ]
+
+
+async def scrub_letters(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """The same for dead letters, in the transaction that writes them."""
+    events = await scrub_erased(connection, [letter.event for letter in letters])
+    return [
+        letter if letter.event is event else replace(letter, event=event, reason=ERASED_REASON)
+        for letter, event in zip(letters, events, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from contextlib import aclosing
 from typing import Any
@@ -12,7 +13,19 @@ from sqlalchemy import event as events
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import MOMENT_US, analytics, budget_usage, proxy_log, record, rows
+from tests.collectors.conftest import (
+    MOMENT_US,
+    FakeFeed,
+    FakeHost,
+    FakeLog,
+    Start,
+    analytics,
+    budget_usage,
+    plugin,
+    proxy_log,
+    record,
+    rows,
+)
 
 from weir_collectors.billed import Batch
 from weir_collectors.book import Book
@@ -23,11 +36,13 @@ from weir_collectors.erasures import Scope
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import EventKind
 from weir_collectors.records import RecordStore, UndecodableEvent
+from weir_collectors.redrive_requests import request_collector
 from weir_collectors.tables import RECORDS, undecodable_events
 from weir_collectors.tables_accounting import rollups_hourly
-from weir_collectors.tables_dead_letters import dead_letters
+from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_collectors.tables_erasing import erasures
 from weir_core.clock import SystemClock, rfc3339
+from weir_sdk import DataCollectionResponse
 from weir_streams.events import Attempt, Event, encode
 from weir_streams.log import LogRecord, Partition
 
@@ -148,6 +163,33 @@ async def test_an_event_that_is_stored_later_is_erased_on_its_way(
     [dead] = await rows(engine, dead_letters)
     assert (dead.user_id, dead.reason) == (None, "erased")
     assert "a secret" not in dead.value
+
+
+async def test_a_redrive_of_a_range_shows_nothing_of_the_erased(
+    start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost, engine: AsyncEngine
+) -> None:
+    shown: list[Any] = []
+    away = True
+
+    async def take(message: Any) -> DataCollectionResponse:
+        if away:
+            raise ConnectionError("the sink is away")
+        shown.append(message)
+        return DataCollectionResponse(handled=True)
+
+    host.put(proxy_log=take)
+    log.append(*(telling() for _ in range(200)))
+    feed.publish(1, [plugin()])
+    start()
+    await log.until_all_committed()
+    await erase(engine, Scope.USER, "lovelace")
+    away = False
+    async with engine.begin() as connection:
+        await request_collector(connection, "sink", FixedClock.now_us)
+    while any(row.state == "requested" for row in await rows(engine, dead_letter_ranges)):
+        await asyncio.sleep(0.005)
+    assert shown
+    assert {(log.user_id, log.request_body, log.credential_id) for log in shown} == {(None, None, None)}
 
 
 async def add_up(engine: AsyncEngine, *billed: Event) -> None:
