@@ -137,6 +137,16 @@ async def test_an_entry_shows_the_object_before_and_after(furnished: World) -> N
     assert (entry["before"]["llm_ids"], entry["after"]["llm_ids"]) == ([1], [])
 
 
+async def test_an_entry_names_fields_as_the_api_does(furnished: World) -> None:
+    await furnished.admin.data("POST", "/apps/1/credentials", {"expires_at": "2099-12-31T23:59:59Z"})
+    await furnished.admin.data("PATCH", "/model-prices/1", {"effective_from": "2026-01-01T00:00:00Z"})
+    price, credential, *_ = await entries(furnished.admin)
+    assert credential["after"]["expires_at"] == "2099-12-31T23:59:59.000000Z"
+    assert price["changed"] == ["effective_from"]
+    for entry in await entries(furnished.admin, "?limit=100"):
+        assert not any(name.endswith(("_us", "_sealed", "_hash")) for name in entry["after"])
+
+
 async def test_a_replaced_secret_is_named_and_not_shown(world: World) -> None:
     world.prober.results[PLUGIN["command"]] = ProbeResult(
         ok=True, hooks=frozenset(("auth",)), config_schema=SECRET_SCHEMA

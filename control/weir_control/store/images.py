@@ -15,6 +15,7 @@ from weir_control.store.attached import read_attached
 from weir_control.store.kinds import APP, CREDENTIAL, LLM, PLUGIN, Kind
 from weir_control.store.sealing import open_api_key, open_config
 from weir_control.store.tables import app_llms, apps
+from weir_core.clock import rfc3339
 from weir_core.errors import SecretError
 from weir_core.secrets import KeyRing
 
@@ -25,6 +26,9 @@ _NOT_SET_BY_ANYBODY: Final = frozenset(
         *("probe_ok", "probe_reason", "probe_schema", "probe_hooks", "probed_at_us"),
     }
 )
+
+
+_MOMENT: Final = "_us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,14 @@ async def image_of(connection: AsyncConnection, keyring: KeyRing, kind: Kind, ob
 
 
 def _settings(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in _NOT_SET_BY_ANYBODY}
+    """What can be set, under the names that the API has for it."""
+    return dict(_setting(name, value) for name, value in row.items() if name not in _NOT_SET_BY_ANYBODY)
+
+
+def _setting(name: str, value: Any) -> tuple[str, Any]:
+    if not name.endswith(_MOMENT):
+        return name, value
+    return name.removesuffix(_MOMENT), None if value is None else rfc3339(value)
 
 
 def _api_key(keyring: KeyRing, row: RowMapping) -> tuple[Any, Any]:
