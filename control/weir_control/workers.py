@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from weir_collectors.accountant import AccountantStatus
 from weir_collectors.status import WorkerStatus
 from weir_core.clock import Clock
 from weir_host.instance import State
@@ -29,7 +30,8 @@ class PluginReport(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """What a worker posts; fields this version does not know are ignored.
 
-    ``plugins`` is keyed by plugin id; ``collecting`` comes from the processes that run collectors.
+    ``plugins`` is keyed by plugin id; ``collecting`` and ``accountant`` come from the
+    processes that run collectors.
     """
 
     worker: str
@@ -40,6 +42,7 @@ class Report(msgspec.Struct, frozen=True):
     namespace: str = ""
     plugins: dict[int, PluginReport] = {}
     collecting: WorkerStatus | None = None
+    accountant: AccountantStatus | None = None
 
 
 class Worker(msgspec.Struct, frozen=True):

@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import insert
 from tests.control.conftest import Api, World, refusal
 
+from weir_collectors.accountant import AccountantStatus
 from weir_collectors.book import add_sums
 from weir_collectors.tables_accounting import SUMS, accountant_members, rollups_hourly
 from weir_collectors.tally import HOUR_US, RollupKey
+from weir_control.workers import Report
 from weir_core.clock import parse_rfc3339
 
 NOON = parse_rfc3339("2026-08-01T12:00:00Z") // HOUR_US
@@ -152,6 +154,15 @@ async def test_as_of_is_the_slowest_accountants_and_forgets_one_that_is_gone(wor
             await connection.execute(insert(accountant_members).values(values))
     answer = (await world.admin("GET", "/analytics/summary")).json()
     assert answer["as_of"] == "2026-08-01T12:08:00.000000Z"
+
+
+async def test_the_answer_says_how_far_behind_the_accountant_is_and_why(world: World) -> None:
+    answer = (await world.admin("GET", "/analytics/summary")).json()
+    assert (answer["lag"], answer["last_error"]) == (None, None)
+    status = AccountantStatus(lag=7, last_error="the database is away")
+    world.service.workers.record(Report("collectors", 1, role="collectors", accountant=status))
+    answer = (await world.admin("GET", "/analytics/summary")).json()
+    assert (answer["lag"], answer["last_error"]) == (7, "the database is away")
 
 
 @refusal

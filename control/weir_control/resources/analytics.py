@@ -18,6 +18,7 @@ from weir_control.deps import Caller, Control, ControlDeps
 from weir_control.principal import Principal
 from weir_control.store.kinds import APP, LLM, Kind
 from weir_control.store.namespaces import visible, visible_events
+from weir_control.workers import Workers
 from weir_core.clock import parse_rfc3339, rfc3339
 from weir_core.money import nano_to_text
 
@@ -122,6 +123,10 @@ class Summary(Page[SummaryGroup]):
     as_of: str | None = Field(
         description="Everything that was recorded up to this moment is in the sums; null before the first."
     )
+    lag: int | None = Field(
+        description="Events that are recorded and not yet in the sums; null while no accountant reports."
+    )
+    last_error: str | None = Field(description="What an accountant waits for; null when all goes well.")
     from_: str | None = Field(
         alias="from", description="The first moment that the sums are about; null for all the past."
     )
@@ -154,10 +159,22 @@ async def summarize(
             "data": page.data,
             "pagination": page.pagination,
             "as_of": None if found.as_of_us is None else rfc3339(found.as_of_us),
+            **_accountants(control.workers),
             "from": None if asked.from_ is None else rfc3339(hours.start * HOUR_US),
             "to": None if asked.to is None else rfc3339(hours.stop * HOUR_US),
         }
     )
+
+
+def _accountants(workers: Workers) -> dict[str, Any]:
+    """How the accountants that are alive say they are."""
+    reports = [worker.report.accountant for worker in workers.all() if not worker.stale]
+    known = [status for status in reports if status is not None]
+    errors = [status.last_error for status in known if status.last_error is not None]
+    return {
+        "lag": sum(status.lag for status in known) if known else None,
+        "last_error": errors[0] if errors else None,
+    }
 
 
 def _ids(groups: Iterable[Group], key: GroupBy) -> set[int]:
