@@ -36,7 +36,8 @@ class Load:
     """Calls until told to stop.
 
     ``completed`` holds answers that arrived whole, terminal event included, ``torn`` those that began with a
-    200 and then broke off; both by request id, with ``stream`` or ``json``.
+    200 and then broke off; both by request id, with ``stream`` or ``json``. ``served_paths`` are the paths with
+    at least one completed answer.
     """
 
     base_url: str
@@ -44,6 +45,7 @@ class Load:
     headers: Mapping[str, str]
     completed: dict[str, str] = field(default_factory=dict)
     torn: dict[str, str] = field(default_factory=dict)
+    served_paths: set[str] = field(default_factory=set)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -52,9 +54,11 @@ class Load:
         self._tasks = [asyncio.create_task(self._caller(number)) for number in range(_CONCURRENCY)]
 
     async def stop(self) -> None:
-        """Let every caller finish its call, then end."""
+        """Let every caller finish its call, then end; every kind of call must have been answered by then."""
         self._stop.set()
         await asyncio.gather(*self._tasks)
+        silent = {ask.path for ask in self.asks} - self.served_paths
+        assert not silent, f"no call to {silent} was ever answered"
 
     async def _caller(self, number: int) -> None:
         async with httpx2.AsyncClient(base_url=self.base_url, headers=self.headers, timeout=20.0) as client:
@@ -87,4 +91,6 @@ class Load:
             assert ask.terminal in content.replace(b" ", b""), content[-200:]
         noted = self.completed if whole else self.torn
         noted[answer.headers["x-request-id"]] = "stream" if stream else "json"
+        if whole:
+            self.served_paths.add(ask.path)
         return whole

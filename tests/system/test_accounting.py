@@ -35,7 +35,7 @@ async def under_load(world: World) -> AsyncIterator[list[Load]]:
     headers = dict(world.client.headers)
     loads = [
         Load(world.gateway.url, (openai("gpt"),), headers),
-        Load(world.gateway.url, (anthropic("claude"),), headers | {"anthropic-version": "2023-06-01"}),
+        Load(world.gateway.url, (anthropic("claude"),), headers),
     ]
     for load in loads:
         load.start()

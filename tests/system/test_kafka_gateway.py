@@ -97,7 +97,7 @@ async def under_load(tmp_path: Path, settings: KafkaSettings) -> AsyncIterator[t
     """A gateway of two workers with calls to both vendors under way."""
     with running(tmp_path / "calls.jsonl", first_byte_ms=10, chunk_ms=2) as upstream:
         async with open_world(tmp_path / "data", upstream, workers="2", **kafka_options(settings)) as world:
-            headers = dict(world.client.headers) | {"anthropic-version": "2023-06-01"}
+            headers = dict(world.client.headers)
             load = Load(world.gateway.url, (openai("gpt"), anthropic("claude")), headers)
             load.start()
             yield world, load

@@ -36,7 +36,7 @@ async def under_load(tmp_path: Path) -> AsyncIterator[tuple[World, Load]]:
             llm_ids = [world.openai_id, world.anthropic_id, watched.llm_id]
             await world.gateway.write("PATCH", f"apps/{world.caller.app_id}", llm_ids=llm_ids)
             asks = (openai("gpt"), anthropic("claude"), openai(watched.slug))
-            headers = dict(world.client.headers) | {"anthropic-version": "2023-06-01"}
+            headers = dict(world.client.headers)
             load = Load(world.gateway.url, asks, headers)
             load.start()
             yield world, load
