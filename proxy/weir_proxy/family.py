@@ -85,6 +85,7 @@ def _analytics(call: Call, identity: dict[str, Any], settlement: Settlement) -> 
     return Analytics(
         **identity,
         event_id=call.slot.event_ids.analytics,
+        outcome=call.outcome,
         model_name=(answer.model if answer is not None else None) or call.model,
         prompt_tokens=usage.prompt_tokens,
         response_tokens=usage.response_tokens,

@@ -9,7 +9,7 @@ from weir_proxy.family import build_family
 from weir_proxy.metrics import Metrics
 from weir_proxy.settlement import settle
 from weir_streams.errors import SpoolWriteError
-from weir_streams.events import Event, ProxyLog
+from weir_streams.events import Analytics, Event, ProxyLog
 from weir_streams.spool import Spool
 
 
@@ -71,10 +71,10 @@ class Recorder:
 def _tell_what_the_client_saw(call: Call, family: list[Event]) -> None:
     """The spool writes this family when the disk is back: the client got no answer that it could keep."""
     for event in family:
-        if isinstance(event, ProxyLog):
+        if isinstance(event, ProxyLog | Analytics):
             event.outcome = "gateway_error"
-            if not call.client.answering:
-                event.response_code = 503
+        if isinstance(event, ProxyLog) and not call.client.answering:
+            event.response_code = 503
 
 
 class _PerSecond:

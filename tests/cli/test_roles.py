@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from weir_cli.roles.proxy import spool_settings
-from weir_collectors.kinds import EventKind
+from weir_collectors.kinds import ACCOUNTANT_GROUP, EventKind
 from weir_core.settings import Settings, SpoolOptions
 
 
@@ -14,8 +14,9 @@ def test_the_spool_table_reaches_the_spool_in_its_own_units() -> None:
     assert (spool.retention_bytes, spool.slots) == (7, 9)
 
 
-def test_retention_waits_for_the_deciding_group_of_every_kind_of_event() -> None:
-    assert set(spool_settings(Settings()).required_groups) == {kind.group for kind in EventKind}
+def test_retention_waits_for_the_deciding_groups_and_the_accountant() -> None:
+    groups = {kind.group for kind in EventKind} | {ACCOUNTANT_GROUP}
+    assert set(spool_settings(Settings()).required_groups) == groups
 
 
 def test_the_smallest_spool_that_settings_allow_can_be_opened() -> None:

@@ -56,7 +56,7 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path: Path, sync:
     events = all_events(tmp_path)
     assert len(spool_directories(tmp_path)) == 1
     assert max(Counter(event["event_id"] for event in events).values()) == 1
-    logs = [event for event in events if "outcome" in event]
+    logs = [event for event in events if "response_code" in event]
     outcomes = {log["request_id"]: log["outcome"] for log in logs}
     assert len(outcomes) == len(logs)
     assert {outcomes.get(request) for request in written} == {"served"}

@@ -106,7 +106,7 @@ def test_a_full_disk_refuses_requests_and_loses_none_that_was_admitted(
         spool.append(slot, family(number, slot.event_ids, request_body=LARGE_BODY, response_body=LARGE_BODY))
     assert len(logger.named("spool full")) == 1
     assert logger.named("spool write failed") == []
-    logs = [event for event in all_events(disk.root) if "outcome" in event]
+    logs = [event for event in all_events(disk.root) if "response_code" in event]
     assert [log["request_id"] for log in logs] == [
         "request-1000",
         *(f"request-{n}" for n in range(len(slots))),
@@ -130,7 +130,7 @@ def test_what_was_in_flight_on_a_full_disk_is_recovered_on_it(disk: Disk, clock:
     spool._owned.close()
     again = open_on(disk.root, clock)
     assert again.id == spool.id
-    logs = [event for event in all_events(disk.root) if "outcome" in event]
+    logs = [event for event in all_events(disk.root) if "response_code" in event]
     assert [log["outcome"] for log in logs] == ["served"] + ["gateway_error"] * len(slots)
     disk.free()
     again.close()
@@ -147,7 +147,7 @@ def test_the_cap_refuses_too_and_the_reason_names_the_setting(tmp_path: Path, cl
         append(spool, written)
     assert not spool.healthy
     assert written > 50
-    assert len([event for event in all_events(tmp_path) if "outcome" in event]) == written
+    assert len([event for event in all_events(tmp_path) if "response_code" in event]) == written
     spool.close()
 
 

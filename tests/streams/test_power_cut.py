@@ -90,7 +90,7 @@ def test_what_was_synced_is_there_once_and_nothing_is_there_twice(
     events = all_events(root)
     assert max(Counter(event["event_id"] for event in events).values()) == 1
     assert max(Counter(event["spool_seq"] for event in events).values()) == 1
-    outcomes = {log["request_id"]: log["outcome"] for log in events if "outcome" in log}
+    outcomes = {log["request_id"]: log["outcome"] for log in events if "response_code" in log}
     assert {outcomes[f"request-{number}"] for number in (*finished, 999)} == {"served"}
     in_flight = set(range(admitted)) - set(finished)
     assert {outcomes[f"request-{number}"] for number in in_flight} <= {"gateway_error"}

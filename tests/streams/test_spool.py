@@ -127,7 +127,7 @@ def test_an_event_is_never_larger_than_a_mebibyte(tmp_path: Path) -> None:
     append(spool, 1, request_body="x" * 900_000)
     append(spool, 2, request_body="\x00" * 300_000)
     spool.close()
-    first, second = (event for event in all_events(tmp_path) if "outcome" in event)
+    first, second = (event for event in all_events(tmp_path) if "response_code" in event)
     assert len(first["request_body"]) == 900_000
     assert (second["request_body"], second["request_body_truncated"]) == (None, True)
 
@@ -182,7 +182,7 @@ def test_families_that_the_disk_refused_are_recovered_if_the_process_dies_first(
     spool._syncer.stop()
     spool._owned.close()
     open_spool(tmp_path).close()
-    assert [event["outcome"] for event in all_events(tmp_path) if "outcome" in event] == [
+    assert [event["outcome"] for event in all_events(tmp_path) if "response_code" in event] == [
         "served",
         "gateway_error",
     ]
@@ -227,7 +227,7 @@ def test_a_slot_that_was_not_synced_is_recovered_or_found_but_never_lost(tmp_pat
     assert spool.in_flight == 1
     spool._owned.close()
     open_spool(tmp_path).close()
-    assert [event["outcome"] for event in all_events(tmp_path) if "outcome" in event] == ["served"]
+    assert [event["outcome"] for event in all_events(tmp_path) if "response_code" in event] == ["served"]
 
 
 def _refuse(_: int) -> None:

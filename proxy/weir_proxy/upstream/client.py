@@ -128,7 +128,7 @@ class Upstream:
         scheme, _, authority, *path = request.url.split("/", 3)
         pool = self._pool(f"{scheme}//{authority}")
         head = _request_head(pool.origin, path[0] if path else "", request)
-        connection = pool.take() or await self._connect(pool)
+        connection = pool.take() or await self._connect(pool, request.timeout_s)
         exchange = Exchange(
             self._loop,
             deadline=deadline,
@@ -153,8 +153,11 @@ class Upstream:
             pool = self._pools[base] = _Pool(find_origin(base, self._proxies))
         return pool
 
-    async def _connect(self, pool: _Pool) -> UpstreamConnection:
-        return await connect(pool.origin, self._tls, lambda: UpstreamConnection(self._loop, on_free=pool.put))
+    async def _connect(self, pool: _Pool, timeout_s: float) -> UpstreamConnection:
+        def make() -> UpstreamConnection:
+            return UpstreamConnection(self._loop, on_free=pool.put)
+
+        return await connect(pool.origin, self._tls, make, timeout_s=timeout_s)
 
     def _look(self) -> None:
         """One timer for all: fail what is overdue or silent, close what is idle for too long."""

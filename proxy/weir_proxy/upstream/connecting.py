@@ -15,15 +15,19 @@ _MOST_TUNNEL_ANSWER_BYTES = 16 * 1024
 
 
 async def connect(
-    origin: Origin, tls: ssl.SSLContext, make_connection: Callable[[], UpstreamConnection]
+    origin: Origin,
+    tls: ssl.SSLContext,
+    make_connection: Callable[[], UpstreamConnection],
+    *,
+    timeout_s: float,
 ) -> UpstreamConnection:
-    """Open a connection within 5 seconds.
+    """Open a connection within 5 seconds, and within ``timeout_s``.
 
     Raises:
         UpstreamUnreachableError: There is none; nothing of a request was sent.
     """
     try:
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+        async with asyncio.timeout(min(timeout_s, _CONNECT_TIMEOUT_S)):
             return await _connect(origin, tls, make_connection)
     except ssl.SSLCertVerificationError as error:
         raise UpstreamUnreachableError(
