@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 from collections import deque
@@ -28,9 +29,16 @@ def sync_writer(writer: SegmentWriter) -> int:
         _sync_segment(segment)
         writer.forget(segment)
     if unsynced.current is not None and unsynced.current not in unsynced.retired:
+        _refuse_deleted(unsynced.current)
         _sync_segment(unsynced.current)
     writer.files.sync_names()
     return unsynced.next_seq
+
+
+def _refuse_deleted(segment: OpenSegment) -> None:
+    """Nobody would ever read what is written on into a file that was deleted under a running gateway."""
+    if os.fstat(segment.fd).st_nlink == 0:
+        raise OSError(errno.ENOENT, "the spool's files were deleted; restart this worker")
 
 
 def _sync_segment(segment: OpenSegment) -> None:

@@ -230,5 +230,17 @@ def test_a_slot_that_was_not_synced_is_recovered_or_found_but_never_lost(tmp_pat
     assert [event["outcome"] for event in all_events(tmp_path) if "response_code" in event] == ["served"]
 
 
+def test_a_spool_that_was_deleted_under_the_process_takes_no_more_requests(
+    tmp_path: Path, spool: Spool
+) -> None:
+    append(spool, 1)
+    for segment in tmp_path.rglob("*.seg"):
+        segment.unlink()
+    append(spool, 2)
+    spool._syncer.sync_once()
+    with pytest.raises(SpoolFullError, match="deleted"):
+        spool.admit(admission())
+
+
 def _refuse(_: int) -> None:
     raise OSError(5, "Input/output error")
