@@ -50,7 +50,8 @@ class RequestHeaders:
     """
 
     def __init__(self, raw: RawHeaders) -> None:
-        self.items = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+        # The parser leaves spaces behind a value, which are no part of it (RFC 9110, section 5.5).
+        self.items = [(name.decode("latin-1"), value.decode("latin-1").rstrip(" \t")) for name, value in raw]
         self.first = dict(reversed(self.items))
 
     def get(self, name: str) -> str | None:

@@ -90,6 +90,10 @@ def test_a_plugins_header_overwrites_the_clients_and_the_gateways_wins_over_both
     assert sent == [("x-team", "new"), ("authorization", "Bearer vendor")]
 
 
+def test_spaces_behind_a_value_are_no_part_of_it() -> None:
+    assert RequestHeaders([(b"authorization", b"Bearer \t ")]).get("authorization") == "Bearer"
+
+
 def test_headers_become_lines_and_a_line_break_in_one_is_refused() -> None:
     assert header_lines([("a", "1"), ("b", "2")]) == "a: 1\r\nb: 2\r\n"
     for smuggled in ("v\r\nx: y", "v\n", "v\r"):
