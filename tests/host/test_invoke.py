@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -46,6 +47,17 @@ async def test_what_it_raises_is_raised(loop: asyncio.AbstractEventLoop, waits: 
 
     with pytest.raises(LookupError, match="no"):
         await call_with_deadline(fails(), loop.time() + 60, loop)
+
+
+async def test_a_call_that_holds_the_loop_up_past_its_deadline_is_late(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    async def holds_up() -> str:
+        time.sleep(0.02)
+        return "done"
+
+    with pytest.raises(PluginTimeoutError, match="not done after 10 ms"):
+        await call_with_deadline(holds_up(), loop.time() + 0.01, loop)
 
 
 async def test_past_the_deadline_the_call_is_cancelled(loop: asyncio.AbstractEventLoop) -> None:
