@@ -37,21 +37,23 @@ class Load:
 
     ``completed`` holds answers that arrived whole, terminal event included, ``torn`` those that began with a
     200 and then broke off; both by request id, with ``stream`` or ``json``. ``served_paths`` are the paths with
-    at least one completed answer.
+    at least one completed answer. ``failed`` says of every call that was not answered whole what came instead.
     """
 
     base_url: str
     asks: tuple[Ask, ...]
     headers: Mapping[str, str]
+    callers: int = _CONCURRENCY
     completed: dict[str, str] = field(default_factory=dict)
     torn: dict[str, str] = field(default_factory=dict)
     served_paths: set[str] = field(default_factory=set)
+    failed: list[str] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
         """Begin to call from several tasks at once."""
-        self._tasks = [asyncio.create_task(self._caller(number)) for number in range(_CONCURRENCY)]
+        self._tasks = [asyncio.create_task(self._caller(number)) for number in range(self.callers)]
 
     async def stop(self) -> None:
         """Let every caller finish its call, then end; every kind of call must have been answered by then."""
@@ -77,20 +79,24 @@ class Load:
             "stream": stream,
             "max_tokens": 64,
         }
-        content, answer = b"", None
+        content, answer, error = b"", None, ""
         try:
             async with client.stream("POST", ask.path, json=body) as answer:
                 async for piece in answer.aiter_bytes():
                     content += piece
-            whole = True
-        except httpx2.TransportError:
-            whole = False
+        except httpx2.TransportError as broken:
+            error = repr(broken)
+        if answer is None or answer.status_code != 200 or error:
+            status = 0 if answer is None else answer.status_code
+            self.failed.append(f"{ask.path}: {status} {error or content.decode()}")
         if answer is None or answer.status_code != 200:
             return False
-        if whole and stream:
+        request_id = answer.headers["x-request-id"]
+        if error:
+            self.torn[request_id] = "stream" if stream else "json"
+            return False
+        if stream:
             assert ask.terminal in content.replace(b" ", b""), content[-200:]
-        noted = self.completed if whole else self.torn
-        noted[answer.headers["x-request-id"]] = "stream" if stream else "json"
-        if whole:
-            self.served_paths.add(ask.path)
-        return whole
+        self.completed[request_id] = "stream" if stream else "json"
+        self.served_paths.add(ask.path)
+        return True
