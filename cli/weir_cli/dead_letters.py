@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import RowMapping
 
-from weir_cli.admin import existing_store
+from weir_cli.admin import command_line, existing_store
 from weir_cli.configuration import load_settings
 from weir_cli.errors import CliError
 from weir_cli.options import Config, DataDirFlag
@@ -26,7 +26,8 @@ from weir_collectors.dead_letter_queries import (
 )
 from weir_collectors.dead_letters import LetterState
 from weir_collectors.kinds import EventKind
-from weir_collectors.redrive_requests import Requested, request_collector, request_letter, request_range
+from weir_collectors.redrive_requests import Requested
+from weir_control.redrives import redrive_collector, redrive_letter, redrive_range
 from weir_core.clock import rfc3339
 from weir_core.settings import Settings
 
@@ -112,12 +113,12 @@ async def _request(
     settings: Settings, row_id: int | None, of_range: bool, collector: str | None
 ) -> Requested:
     async with existing_store(settings) as store, store.writing() as connection:
-        now_us = store.clock.wall_us()
+        actor, now_us = command_line(), store.clock.wall_us()
         if collector is not None:
-            return await request_collector(connection, collector, now_us)
+            return await redrive_collector(connection, actor, collector, now_us)
         if row_id is None:
             raise CliError("there is neither an id nor a collector to redrive")
-        await (request_range if of_range else request_letter)(connection, row_id, now_us)
+        await (redrive_range if of_range else redrive_letter)(connection, actor, row_id, now_us)
         return Requested(letters=int(not of_range), ranges=int(of_range))
 
 

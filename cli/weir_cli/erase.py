@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy import event, select
 
-from weir_cli.admin import existing_store
+from weir_cli.admin import command_line, existing_store
 from weir_cli.configuration import load_settings
 from weir_cli.options import Config, DataDirFlag
 from weir_collectors.erasing import Eraser, ErasureRun
 from weir_collectors.erasures import Scope
+from weir_control.store.audit import Entry, append_entry
 from weir_control.store.store import Store
 from weir_control.store.tables import plugins
 from weir_core.clock import rfc3339
@@ -53,6 +54,7 @@ async def _erase(settings: Settings, scope: Scope, subject: str, console: Consol
         _erase_securely(store)
         eraser = Eraser(store.engine, store.clock)
         run = await eraser.begin(scope, subject)
+        await _note(store, scope, run)
         if run.resumed:
             console.print("Going on with a run that was ended before it was done.")
         await _show(eraser, run, console)
@@ -64,6 +66,15 @@ async def _erase(settings: Settings, scope: Scope, subject: str, console: Consol
         )
         for line in _out_of_reach(settings, await _sinks(store), emptied=emptied):
             console.print(f"  - {line}", soft_wrap=True)
+
+
+async def _note(store: Store, scope: Scope, run: ErasureRun) -> None:
+    """For the audit log: that there was an erasure, but of a user no name."""
+    subject = run.target.subject if scope is Scope.APP else None
+    after = {"scope": str(scope), "app_id": subject, "resumed": run.resumed}
+    async with store.writing() as connection:
+        entry = Entry(resource="erasures", action="erase", after=after)
+        await append_entry(connection, command_line(), store.clock.wall_us(), entry)
 
 
 async def _show(eraser: Eraser, run: ErasureRun, console: Console) -> None:

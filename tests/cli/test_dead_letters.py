@@ -108,6 +108,10 @@ def test_redrive_asks_for_what_it_is_told(
     code, out, _ = weir("dead-letters", "redrive", *arguments)
     assert (code, "Asked for" in out) == (0, True)
     assert states(database) == expected
+    with sqlite3.connect(database) as connection:
+        asked = connection.execute("SELECT actor_kind, action FROM audit_log").fetchall()
+    connection.close()
+    assert asked[-1] == ("command_line", "redrive")
 
 
 @pytest.mark.usefixtures("database")

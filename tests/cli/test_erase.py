@@ -55,6 +55,17 @@ def test_it_says_what_it_cannot_reach_and_until_when(weir: Weir, database: Path)
     assert "backups" in out
 
 
+def test_the_audit_log_says_that_it_happened_but_not_which_user(weir: Weir, database: Path) -> None:
+    weir("erase", "--user", "lovelace", "--yes")
+    with sqlite3.connect(database) as connection:
+        actor, action, after = connection.execute(
+            "SELECT actor_kind, action, after FROM audit_log ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+    connection.close()
+    assert (actor, action) == ("command_line", "erase")
+    assert "lovelace" not in after
+
+
 def test_it_asks_first(weir: Weir, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("/dev/null").open() as nobody:
         monkeypatch.setattr("sys.stdin", nobody)

@@ -22,7 +22,6 @@ from weir_collectors.dead_letters import LetterState
 from weir_collectors.errors import NoDeadLetterError
 from weir_collectors.kinds import EventKind
 from weir_collectors.ranges import RangeState
-from weir_collectors.redrive_requests import request_collector, request_letter, request_range
 from weir_collectors.tables_dead_letters import dead_letters
 from weir_control.api.answers import moment
 from weir_control.api.bodies import without_bodies
@@ -31,8 +30,8 @@ from weir_control.api.fields import Moment, PathId
 from weir_control.deps import Caller, Control
 from weir_control.errors import NotFoundError
 from weir_control.principal import Principal
-from weir_control.store.audit import Entry, append_entry
-from weir_control.store.namespaces import check_unbound, namespace_of_event, visible_events
+from weir_control.redrives import redrive_collector, redrive_letter, redrive_range
+from weir_control.store.namespaces import check_unbound, visible_events
 from weir_core.clock import parse_rfc3339, rfc3339
 
 router = APIRouter(prefix="/dead-letters", tags=["dead-letters"])
@@ -166,16 +165,7 @@ async def redrive_dead_letter_range(
     check_unbound(caller, "Ranges of dead letters stand")
     with _found():
         async with control.store.writing() as connection:
-            now_us = control.store.clock.wall_us()
-            await request_range(connection, range_id, now_us)
-            row = await find_range(connection, range_id)
-            entry = Entry(
-                resource="dead-letter-ranges",
-                object_id=range_id,
-                action="redrive",
-                after={"collector": row["collector"]},
-            )
-            await append_entry(connection, caller.actor, now_us, entry)
+            row = await redrive_range(connection, caller.actor, range_id, control.store.clock.wall_us())
             return One(data=_range(row))
 
 
@@ -187,10 +177,7 @@ async def redrive_dead_letters(
     check_unbound(caller, "A collector's dead letters stand")
     async with control.store.writing() as connection:
         now_us = control.store.clock.wall_us()
-        requested = await request_collector(connection, collector, now_us)
-        after = {"collector": collector, "letters": requested.letters, "ranges": requested.ranges}
-        entry = Entry(resource="dead-letters", action="redrive", after=after)
-        await append_entry(connection, caller.actor, now_us, entry)
+        requested = await redrive_collector(connection, caller.actor, collector, now_us)
     return One(data=Requested(letters=requested.letters, ranges=requested.ranges))
 
 
@@ -211,19 +198,8 @@ async def redrive_dead_letter(
     only = visible_events(caller, dead_letters)
     with _found():
         async with control.store.writing() as connection:
-            await find_letter(connection, letter_id, *only)
             now_us = control.store.clock.wall_us()
-            await request_letter(connection, letter_id, now_us)
-            row = await find_letter(connection, letter_id, *only)
-            namespace = await namespace_of_event(connection, row)
-            entry = Entry(
-                resource="dead-letters",
-                object_id=letter_id,
-                action="redrive",
-                namespace_after=namespace,
-                after={"collector": row["collector"], "event_id": row["event_id"]},
-            )
-            await append_entry(connection, caller.actor, now_us, entry)
+            row = await redrive_letter(connection, caller.actor, letter_id, now_us, *only)
     return One(data=_with_event(caller, row))
 
 
