@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from weir_collectors.builtin.day_files import DayFiles
-from weir_core.clock import parse_rfc3339, rfc3339
+from weir_collectors.builtin.days import day_of
 from weir_sdk import Analytics, BasePlugin, BudgetUsage, Context, DataCollectionResponse, Event, ProxyLog
 
 Sync = Literal["always", "interval", "never"]
@@ -19,7 +19,6 @@ Sync = Literal["always", "interval", "never"]
 _Result = TypeVar("_Result")
 
 _MIB: Final = 1024 * 1024
-_DAY: Final = len("2026-01-31")
 _NAMES: Final[dict[type[Event], str]] = {
     ProxyLog: "proxy-log",
     Analytics: "analytics",
@@ -95,7 +94,7 @@ class FileCollector(BasePlugin):
         """Write all of a batch, or raise the disk's own error: the batch then comes again."""
         lines: dict[str, list[bytes]] = defaultdict(list)
         for event in events:
-            lines[f"{_NAMES[type(event)]}-{_day(event)}"].append(event.to_json() + b"\n")
+            lines[f"{_NAMES[type(event)]}-{day_of(event)}"].append(event.to_json() + b"\n")
         await self._in_turn(partial(self._write, lines))
         return [DataCollectionResponse(handled=self._handled) for _ in events]
 
@@ -125,7 +124,3 @@ class FileCollector(BasePlugin):
                 await self._in_turn(self._files.sync)
             except OSError as error:
                 ctx.services.logger.warning("files could not be synced", error=str(error))
-
-
-def _day(event: Event) -> str:
-    return rfc3339(parse_rfc3339(event.timestamp))[:_DAY]
