@@ -15,10 +15,12 @@ from weir_collectors.errors import (
     BatchRefusedError,
     CollectorNotReadyError,
     CollectorRefusedError,
+    CollectorStartingError,
     UnreadableEventError,
     brief,
 )
 from weir_collectors.kinds import EventKind
+from weir_collectors.starting import StartWait
 from weir_core.objects import Plugin
 from weir_host.errors import PluginError
 from weir_host.host import PluginHost
@@ -61,6 +63,7 @@ class CollectorCalls:
     Args:
         host: Gives the plugin's present instance, which may change between two calls.
         check: Called when an event's turn has come; raises when it is not to be asked about any more.
+        wait: Says how long a plugin that is starting is waited for.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class CollectorCalls:
         host: PluginHost,
         breaker: Breaker,
         check: Callable[[], None],
+        wait: StartWait,
     ) -> None:
         self._plugin = plugin
         self._kind = kind
@@ -78,6 +82,7 @@ class CollectorCalls:
         self._host = host
         self._breaker = breaker
         self._check = check
+        self._wait = wait
         self._turns = asyncio.Semaphore(plugin.collector.window)
         self._batcher = Batcher(self._call_waiting, plugin.collector.window)
 
@@ -93,10 +98,15 @@ class CollectorCalls:
         instance = self._host.get(self._plugin.id)
         return instance is not None and instance.state == "starting"
 
+    async def until_started(self, given_up: Callable[[], bool]) -> None:
+        """Wait while the plugin is on its way, but not for ever, and not once this is ``given_up``."""
+        await self._wait.until(lambda: given_up() or not self.are_coming())
+
     async def ask(self, event: ReadEvent) -> bool:
         """Ask in turn, together with others where the plugin takes batches; return whether it handled.
 
         Raises:
+            CollectorStartingError: The plugin is on its way: ask again when it has started.
             CollectorsError, PluginError: It did not succeed; or what ``check`` raises.
         """
         # Read anew for each call, so that what a collector does to its message stays with that call.
@@ -168,10 +178,13 @@ class CollectorCalls:
         slug = self._plugin.slug
         if instance is None:
             raise self._not_ready(f"collector {slug} is not running in this process")
+        if instance.state == "starting" and not self._wait.is_over:
+            raise CollectorStartingError(f"collector {slug} is starting")
         if instance.state not in _SERVING:
             raise self._not_ready(
                 f"collector {slug} is {instance.state}: {instance.reason or 'no reason given'}"
             )
+        self._wait.begin_anew()
         return instance
 
     def _not_ready(self, message: str) -> CollectorNotReadyError:

@@ -10,9 +10,10 @@ from weir_collectors.backoff import Backoff
 from weir_collectors.breaker import Breaker, finds_sink_away
 from weir_collectors.calling import CollectorCalls
 from weir_collectors.decoding import ReadEvent
-from weir_collectors.errors import CollectorRetiredError, SinkAwayError, brief
+from weir_collectors.errors import CollectorRetiredError, CollectorStartingError, SinkAwayError, brief
 from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
+from weir_collectors.starting import StartWait
 from weir_core.objects import Plugin
 from weir_host.host import PluginHost
 
@@ -34,7 +35,7 @@ class Collector:
         llm_ids: The LLMs it is restricted to; empty means all.
         host: Gives the plugin's present instance, which may change between two calls.
         breaker: This collector's own.
-        sleep: Waits between two tries.
+        sleep: Waits between two tries, and between two looks at a plugin that is starting.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Collector:
         self._backoff = backoff
         self._sleep = sleep
         self._pauses = plugin.collector.on_outage == "pause"
-        self._calls = CollectorCalls(plugin, kind, host=host, breaker=breaker, check=self._check)
+        self._calls = CollectorCalls(
+            plugin, kind, host=host, breaker=breaker, check=self._check, wait=StartWait(sleep)
+        )
         self._skip_reason: str | None = None
         self._retired = False
         self._paused = 0
@@ -116,6 +119,10 @@ class Collector:
                 handled = await self._ask(event, way, alone=last)
             except SinkAwayError:
                 continue
+            except CollectorStartingError:
+                await self._calls.until_started(lambda: self._retired or self.skipping)
+                self._stay()
+                continue
             except Exception as error:  # noqa: BLE001 - foreign code; its failure is a decision, not ours
                 failures += 1
                 # A sink that will be waited for anyway does not use an event's tries up.
@@ -143,7 +150,7 @@ class Collector:
                 handled = await (
                     self._calls.ask_alone(event, unchecked=first) if alone else self._calls.ask(event)
                 )
-            except SinkAwayError as error:
+            except (SinkAwayError, CollectorStartingError) as error:
                 return self._failed(error, tries - 1, away=True)
             except Exception as error:  # noqa: BLE001 - as above
                 if self._is_final(error, tries):
@@ -172,13 +179,17 @@ class Collector:
                 return _Way.PROBE
             if not self._pauses:
                 return _Way.CLOSED
-            if self._retired:
-                raise CollectorRetiredError(f"collector {self.plugin.slug} was replaced or switched off")
+            self._stay()
             self._paused += 1
             try:
                 await self.breaker.until_changed()
             finally:
                 self._paused -= 1
+
+    def _stay(self) -> None:
+        """Raises CollectorRetiredError when there is nothing to wait for any more."""
+        if self._retired:
+            raise CollectorRetiredError(f"collector {self.plugin.slug} was replaced or switched off")
 
     def _check(self) -> None:
         """Turn back an event whose turn has come after its sink was found to be away."""

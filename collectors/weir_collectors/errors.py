@@ -29,6 +29,12 @@ class CollectorNotReadyError(CollectorsError):
     retryable = True
 
 
+class CollectorStartingError(CollectorsError):
+    """A collector is on its way, which says nothing about its sink; it is to be waited for."""
+
+    retryable = True
+
+
 class SinkAwayError(CollectorsError):
     """A collector is not to be asked now: its sink is away, or it is too far behind."""
 

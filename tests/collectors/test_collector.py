@@ -29,6 +29,7 @@ from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
 from weir_core.objects import Plugin
 from weir_host.errors import PluginProtocolError
+from weir_host.limits import HostLimits
 from weir_sdk import Analytics, BudgetUsage, DataCollectionResponse, ProxyLog
 from weir_streams.events import Event, encode
 
@@ -157,7 +158,7 @@ async def test_an_event_this_release_cannot_show_is_a_permanent_failure(make: An
     assert instance.calls == []
 
 
-@pytest.mark.parametrize("state", ["starting", "failed", "stopped"])
+@pytest.mark.parametrize("state", ["failed", "stopped"])
 async def test_a_collector_that_is_not_ready_is_a_retryable_failure_with_its_reason(
     make: Any, host: FakeHost, state: str
 ) -> None:
@@ -173,7 +174,7 @@ async def test_a_collector_that_is_not_there_is_a_retryable_failure(make: Any) -
     assert (decision.succeeded, decision.tries) == (False, 3)
 
 
-async def test_a_collector_that_becomes_ready_between_two_tries_decides(
+async def test_a_collector_that_becomes_ready_after_a_wait_decides_at_the_first_try(
     make: Any, host: FakeHost, waits: Waits
 ) -> None:
     instance = host.put(proxy_log=handles)
@@ -182,7 +183,20 @@ async def test_a_collector_that_becomes_ready_between_two_tries_decides(
     while not waits.seconds:
         await asyncio.sleep(0)
     instance.state = "ready"
-    assert await deciding == Decision("sink", handled=True, tries=2)
+    assert await deciding == Decision("sink", handled=True)
+
+
+async def test_a_plugin_that_is_never_done_with_starting_is_away_after_a_while(
+    make: Any, host: FakeHost, waits: Waits
+) -> None:
+    host.put(proxy_log=handles).state = "starting"
+    collector = make()
+    decision = await collector.decide(read(proxy_log()))
+    assert (decision.succeeded, decision.tries) == (False, 3)
+    assert sum(waits.seconds) > HostLimits().start_s
+    waited = len(waits.seconds)
+    await collector.decide(read(proxy_log()))
+    assert len(waits.seconds) < waited + 10, "each event waited for as long as the first"
 
 
 async def test_a_plugin_that_keeps_serving_after_a_failed_change_decides(make: Any, host: FakeHost) -> None:

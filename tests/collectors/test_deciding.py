@@ -264,7 +264,7 @@ async def test_a_database_that_is_away_pauses_and_drops_nothing(
         assert len(await rows(engine, table)) == 1
 
 
-@pytest.mark.parametrize("state", ["starting", "failed"])
+@pytest.mark.parametrize("state", ["stopped", "failed"])
 async def test_events_of_a_collector_that_is_not_ready_are_stored_with_the_failure(
     start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost, engine: AsyncEngine, state: str
 ) -> None:
@@ -277,3 +277,33 @@ async def test_events_of_a_collector_that_is_not_ready_are_stored_with_the_failu
     (failure,) = await rows(engine, dead_letters)
     assert (failure.event_id, failure.collector, failure.tries) == ("e", "sink", 3)
     assert state in failure.reason
+
+
+async def test_events_wait_for_a_collector_that_is_starting_whatever_their_number(
+    start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost, engine: AsyncEngine
+) -> None:
+    instance = host.put(proxy_log=handles)
+    instance.state = "starting"
+    log.append(*(proxy_log() for _ in range(20)))
+    feed.publish(1, [plugin(max_tries=1)])
+    running = start()
+    while running.worker.status().kinds[0].lag != 20:
+        await asyncio.sleep(0.001)
+    instance.state = "ready"
+    await log.until_all_committed()
+    assert await stored_ids(engine, records_proxy_logs) == []
+    assert len(instance.calls) == 20
+
+
+async def test_a_worker_that_stops_gives_back_the_events_of_a_collector_that_is_starting(
+    start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost, engine: AsyncEngine
+) -> None:
+    host.put(proxy_log=handles).state = "starting"
+    log.append(proxy_log())
+    feed.publish(1, [plugin()])
+    running = start()
+    while running.worker.status().kinds[0].lag != 1:
+        await asyncio.sleep(0.001)
+    await running.stop()
+    assert log.offset("weir.deciding.proxy-log") == 0
+    assert await stored_ids(engine, records_proxy_logs) == []

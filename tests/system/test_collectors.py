@@ -37,14 +37,15 @@ async def add_llm(gateway: Gateway, upstream: str) -> dict[str, Any]:
     )
 
 
-async def add_sink(gateway: Gateway, file: Path, **options: Any) -> None:
+async def add_sink(gateway: Gateway, file: Path, *, start_s: float = 0.0, **options: Any) -> None:
+    """A sink that takes so long to start; ``options`` are those of its collector."""
     plugin = await gateway.create(
         "plugins",
         name=file.name,
         slug=file.name,
         command="python://weir_sink_plugins:Sink",
         hook_types=["data_collection"],
-        config={"file": str(file)},
+        config={"file": str(file), "start_s": start_s},
         collector=options,
     )
     await gateway.hosted(plugin["id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,15 @@ from weir_sdk import (
 
 
 class Sink(BasePlugin):
-    """Appends ``<kind> <event id>`` to ``file`` and handles the event, unless ``<file>.away`` is there."""
+    """Appends ``<kind> <event id>`` to ``file`` and handles the event, unless ``<file>.away`` is there.
+
+    Starting takes it ``start_s`` seconds.
+    """
 
     name = "sink"
 
     async def initialize(self, ctx: Context, config: dict[str, Any]) -> None:
+        await asyncio.sleep(config.get("start_s", 0.0))
         self.file = os.open(config["file"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self.away = Path(config["file"] + ".away")
 
