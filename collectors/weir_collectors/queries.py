@@ -76,10 +76,11 @@ async def read_page(
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidPageError(f"limit is {limit}; give 1 to {MAX_PAGE}", field="limit")
     table = RECORDS[kind]
+    last_read = () if cursor is None else _decode_cursor(cursor)
+    _refuse_beyond(wanted, last_read)
     conditions = [*_conditions(table, wanted), *only(table)]
-    if cursor is not None:
-        last_read = tuple_(*_decode_cursor(cursor))
-        conditions.append(tuple_(table.c.timestamp_us, table.c.id) < last_read)
+    if last_read:
+        conditions.append(tuple_(table.c.timestamp_us, table.c.id) < tuple_(*last_read))
     statement = (
         select(table.c.timestamp_us, table.c.id, table.c.value)
         .where(*conditions)
@@ -89,8 +90,6 @@ async def read_page(
     try:
         async with reading(engine) as connection:
             rows = (await connection.execute(statement)).all()
-    except OverflowError as error:
-        raise InvalidPageError("a number in the filter or the cursor is beyond 64 bits") from error
     except (SQLAlchemyError, OSError) as error:
         raise DatabaseUnavailableError(
             f"{kind} records cannot be read now; try again: {reason_of(error)}"
@@ -101,6 +100,14 @@ async def read_page(
         records=tuple(msgspec.json.decode(row.value) for row in page),
         next_cursor=_encode_cursor(page[-1].timestamp_us, page[-1].id) if more else None,
     )
+
+
+def _refuse_beyond(wanted: RecordFilter, last_read: Iterable[int]) -> None:
+    numbers = (wanted.app_id, wanted.llm_id, wanted.from_us, wanted.to_us, *last_read)
+    # The columns of these have 64 bits, that of the status 32.
+    too_large = any(not -(2**63) <= number < 2**63 for number in numbers if number is not None)
+    if too_large or (wanted.status is not None and not -(2**31) <= wanted.status < 2**31):
+        raise InvalidPageError("a number in the filter or the cursor is larger than any that is stored")
 
 
 def _conditions(table: Table, wanted: RecordFilter) -> list[ColumnElement[bool]]:

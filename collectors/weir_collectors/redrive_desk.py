@@ -129,10 +129,13 @@ class RedriveDesk:
             table.c.state == _REQUESTED,
             free,
         )
+        # On Postgres two processes that take on at the same time then get different ones. A common table
+        # expression, because a subquery may be run, and lock, more than once.
         oldest = select(table.c.id).where(*wanted).order_by(table.c.id).limit(most)
+        taken = oldest.with_for_update(skip_locked=True).cte("taken")
         claim = (
             update(table)
-            .where(table.c.id.in_(oldest.scalar_subquery()), *wanted)
+            .where(table.c.id.in_(select(taken.c.id)), *wanted)
             .values(claimed_by=self._me, claimed_until_us=now_us + _LEASE_US)
             .returning(*table.c)
         )

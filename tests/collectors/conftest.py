@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_collectors.backoff import Backoff
@@ -326,16 +326,44 @@ def never_opens(*_of: Any) -> Breaker:
     return Breaker(BreakerSettings(failures=10**9), SystemClock().monotonic)
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'weir.db'}"
+BOTH_DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.system))
+"""For a test module: ``DATABASES = BOTH_DATABASES`` runs each of its tests that has an engine on either."""
+
+only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For a test of such a module that drops tables, which on Postgres are shared with other tests."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests of a module for each of its ``DATABASES``."""
+    databases = getattr(metafunc.module, "DATABASES", ())
+    is_told = any(mark.args[0] == "database" for mark in metafunc.definition.iter_markers("parametrize"))
+    if databases and "database_url" in metafunc.fixturenames and not is_told:
+        metafunc.parametrize("database", databases, indirect=True)
 
 
 @pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database that the test runs on."""
+    kind: str = getattr(request, "param", "sqlite")
+    return kind
+
+
+@pytest.fixture
+def database_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    if database == "sqlite":
+        return f"sqlite:///{tmp_path / 'weir.db'}"
+    url: str = request.getfixturevalue("migrated_postgres")
+    return url
+
+
+@pytest.fixture
+async def engine(database: str, database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(database_url)
     async with engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
+        if database == "sqlite":
+            await connection.run_sync(metadata.create_all)
+        else:
+            await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
     yield engine
     await engine.dispose()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import MOMENT_US, FakeLog, analytics, budget_usage
+from tests.collectors.conftest import BOTH_DATABASES, MOMENT_US, FakeLog, analytics, budget_usage
 
 from weir_collectors.accountant import Accountant, AccountantSettings
 from weir_collectors.backoff import Backoff
@@ -27,6 +27,8 @@ from weir_core.clock import SystemClock, rfc3339
 from weir_streams.errors import LogUnavailableError
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, Attempt, Event
 from weir_streams.log import Partition
+
+DATABASES = BOTH_DATABASES
 
 SETTINGS = AccountantSettings(
     gather_s=0.0,

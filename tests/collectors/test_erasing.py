@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.collectors.conftest import (
+    BOTH_DATABASES,
     MOMENT_US,
     FakeFeed,
     FakeHost,
@@ -45,6 +46,8 @@ from weir_core.clock import SystemClock, rfc3339
 from weir_sdk import DataCollectionResponse
 from weir_streams.events import Attempt, Event, encode
 from weir_streams.log import LogRecord, Partition
+
+DATABASES = BOTH_DATABASES
 
 PROXY_LOGS = RECORDS[EventKind.PROXY_LOG]
 SECRETS = ("lovelace", "a secret", "a reply", "client-1", "trace-1", "tag", "c0ffee", "upstream-1", "quoted")

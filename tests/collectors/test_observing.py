@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.collectors.conftest import (
+    BOTH_DATABASES,
     FakeFeed,
     FakeHost,
     FakeLog,
@@ -28,6 +29,8 @@ from weir_collectors.tables import records_proxy_logs, undecodable_events
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_sdk import DataCollectionResponse
 from weir_streams.log import Partition
+
+DATABASES = BOTH_DATABASES
 
 LOGS = Partition("weir.proxy-log.v1", "spool")
 GROUP = observer_group("watcher", EventKind.PROXY_LOG)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.collectors.conftest import (
+    BOTH_DATABASES,
     FakeFeed,
     FakeHost,
     FakeLog,
@@ -25,6 +26,8 @@ from weir_collectors.kinds import EventKind
 from weir_collectors.tables import records_proxy_logs
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_streams.log import Partition
+
+DATABASES = BOTH_DATABASES
 
 LOGS = Partition("weir.proxy-log.v1", "spool")
 DECIDING = EventKind.PROXY_LOG.group

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import MOMENT_US, analytics, budget_usage, proxy_log, record
+from tests.collectors.conftest import (
+    BOTH_DATABASES,
+    MOMENT_US,
+    analytics,
+    budget_usage,
+    only_sqlite,
+    proxy_log,
+    record,
+)
 
 from weir_collectors.decoding import read_event
 from weir_collectors.errors import DatabaseUnavailableError, InvalidPageError
@@ -14,6 +22,8 @@ from weir_collectors.records import RecordStore
 from weir_collectors.tables import metadata
 from weir_core.clock import rfc3339
 from weir_streams.events import Event, encode
+
+DATABASES = BOTH_DATABASES
 
 EVERYTHING = RecordFilter()
 
@@ -124,11 +134,13 @@ async def test_a_made_up_cursor_is_refused_by_name(engine: AsyncEngine, cursor: 
     assert caught.value.field == "cursor"
 
 
-async def test_a_number_beyond_the_database_is_refused(engine: AsyncEngine) -> None:
+@pytest.mark.parametrize("wanted", [RecordFilter(app_id=2**63), RecordFilter(status=2**31)])
+async def test_a_number_beyond_the_database_is_refused(engine: AsyncEngine, wanted: RecordFilter) -> None:
     with pytest.raises(InvalidPageError):
-        await read_page(engine, EventKind.PROXY_LOG, RecordFilter(app_id=2**70))
+        await read_page(engine, EventKind.PROXY_LOG, wanted)
 
 
+@only_sqlite
 async def test_a_database_that_cannot_be_read_is_a_retryable_error(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(metadata.drop_all)

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import analytics, budget_usage, proxy_log, record, rows, stored_ids
+from tests.collectors.conftest import (
+    BOTH_DATABASES,
+    analytics,
+    budget_usage,
+    only_sqlite,
+    proxy_log,
+    record,
+    rows,
+    stored_ids,
+)
 
 from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent, read_event
@@ -25,6 +34,8 @@ from weir_collectors.tables import (
 )
 from weir_collectors.tables_dead_letters import dead_letters
 from weir_streams.events import Event, encode
+
+DATABASES = BOTH_DATABASES
 
 
 def read(*events: Event) -> Sequence[ReadEvent]:
@@ -105,6 +116,7 @@ async def test_what_is_not_an_event_is_kept_as_it_came(store: RecordStore, engin
     )
 
 
+@only_sqlite
 async def test_nothing_is_written_when_a_part_of_it_cannot_be(
     store: RecordStore, engine: AsyncEngine
 ) -> None:
@@ -115,6 +127,7 @@ async def test_nothing_is_written_when_a_part_of_it_cannot_be(
     assert await rows(engine, records_proxy_logs) == []
 
 
+@only_sqlite
 async def test_a_database_without_tables_is_a_retryable_error(
     store: RecordStore, engine: AsyncEngine
 ) -> None:
@@ -125,6 +138,7 @@ async def test_a_database_without_tables_is_a_retryable_error(
     assert caught.value.retryable
 
 
+@only_sqlite
 async def test_an_error_does_not_carry_what_was_to_be_written(
     store: RecordStore, engine: AsyncEngine
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.collectors.conftest import (
+    BOTH_DATABASES,
     FakeFeed,
     FakeHost,
     FakeLog,
@@ -33,6 +34,8 @@ from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_sdk import PermanentError
 from weir_streams.events import ProxyLog
 from weir_streams.log import Partition
+
+DATABASES = BOTH_DATABASES
 
 LOGS = Partition("weir.proxy-log.v1", "spool")
 

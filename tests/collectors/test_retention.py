@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import rows
+from tests.collectors.conftest import BOTH_DATABASES, rows
 
 from weir_collectors.kinds import EventKind
 from weir_collectors.retention import Pruner, RetentionSettings
 from weir_collectors.tables import RECORDS, undecodable_events
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_core.clock import SystemClock
+
+DATABASES = BOTH_DATABASES
 
 DAY_US = 86_400_000_000
 PROXY_LOGS = RECORDS[EventKind.PROXY_LOG]

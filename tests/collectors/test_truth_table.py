@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.collectors.conftest import (
+    BOTH_DATABASES,
     FakeFeed,
     FakeHost,
     FakeLog,
@@ -26,6 +27,8 @@ from weir_collectors.tables import records_proxy_logs
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_core.objects import Plugin
 from weir_sdk import DataCollectionResponse, PermanentError
+
+DATABASES = BOTH_DATABASES
 
 Manner = Literal["handles", "passes", "raises", "refuses", "hangs", "slow", "away", "observer", "absent"]
 

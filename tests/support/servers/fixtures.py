@@ -11,6 +11,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import asyncpg
 import pytest
@@ -19,6 +20,8 @@ from tests.support.servers.elasticsearch import ElasticsearchServer, elasticsear
 from tests.support.servers.java import java_command
 from tests.support.servers.kafka import KafkaServer, kafka_jars
 from tests.support.servers.postgres import PostgresServer, postgres_programs
+
+from weir_control.migrations import upgrade
 
 
 @pytest.fixture(scope="session")
@@ -89,10 +92,26 @@ def postgres_server() -> Iterator[str]:
 @pytest.fixture
 def postgres(postgres_server: str) -> Iterator[str]:
     """``postgresql://`` URL of an empty database that is this test's alone."""
+    with _database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """URL of a database with this version's tables, which tests share: each empties what it works with."""
+    with _database(postgres_server) as url:
+        asyncio.run(upgrade(url))
+        yield url
+
+
+@contextmanager
+def _database(server: str) -> Iterator[str]:
     name = f"weir_{uuid.uuid4().hex}"
-    _execute(postgres_server, f'CREATE DATABASE "{name}"')
-    yield f"{postgres_server.rpartition('/')[0]}/{name}"
-    _execute(postgres_server, f'DROP DATABASE "{name}" WITH (FORCE)')
+    _execute(server, f'CREATE DATABASE "{name}"')
+    try:
+        yield f"{server.rpartition('/')[0]}/{name}"
+    finally:
+        _execute(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def _execute(url: str, statement: str) -> None:
