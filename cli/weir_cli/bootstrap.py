@@ -10,7 +10,8 @@ from weir_core.settings import Settings
 
 def database_url(settings: Settings, data_dir: DataDir) -> str:
     """The configured database, or SQLite in the data directory."""
-    return settings.database_url or f"sqlite:///{data_dir.database}"
+    given = settings.database_url
+    return f"sqlite:///{data_dir.database}" if given is None else given.get_secret_value()
 
 
 def encryption_keys(settings: Settings, data_dir: DataDir) -> str:

@@ -29,9 +29,9 @@ ENVIRONMENT_PREFIX: Final = "WEIR_"
 
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
-_SECRETS: Final = frozenset({"admin_token", "encryption_keys", "edge_token"})
+_SECRETS: Final = frozenset({"admin_token", "encryption_keys", "edge_token", "database_url"})
 _NESTED_SECRETS: Final[Mapping[str, Any]] = {"kafka": {"sasl_password"}}
-_NEVER_SHOWN: Final = _SECRETS | {"database_url", "kafka.sasl_password"}
+_NEVER_SHOWN: Final = _SECRETS | {"kafka.sasl_password"}
 
 
 def _refuse_until_supported(value: object) -> None:
@@ -39,11 +39,10 @@ def _refuse_until_supported(value: object) -> None:
         raise ValueError("is not supported yet; leave it out")
 
 
-def _sqlite_only(value: str | None) -> str | None:
-    if value is not None and not value.startswith(("sqlite:///", "sqlite+aiosqlite:///")):
-        raise ValueError(
-            "only sqlite:/// is supported yet (Postgres is not); leave it out for weir.db in data_dir"
-        )
+def _known_database(value: SecretStr | None) -> SecretStr | None:
+    schemes = ("sqlite:///", "sqlite+aiosqlite:///", "postgresql://", "postgresql+asyncpg://", "postgres://")
+    if value is not None and not value.get_secret_value().startswith(schemes):
+        raise ValueError("must begin with sqlite:/// or postgresql://; leave it out for weir.db in data_dir")
     return value
 
 
@@ -112,9 +111,10 @@ class Settings(OptionsTable):
         description="AES-256 keys as base64, comma-separated, newest first. When unset, the first start "
         "makes one in `encryption-keys` (mode 0600) in the data directory.",
     )
-    database_url: Annotated[str | None, AfterValidator(_sqlite_only)] = Field(
+    database_url: Annotated[SecretStr | None, AfterValidator(_known_database)] = Field(
         default=None,
-        description="SQLAlchemy URL; unset means `weir.db` in the data directory. SQLite only, yet.",
+        description="`postgresql://user:password@host/database?sslmode=verify-full`, or `sqlite:///` and a "
+        "path; unset means `weir.db` in the data directory. See docs/postgres.md.",
     )
     elasticsearch_url: _LaterText = Field(default=None, description="Not supported yet.")
     control_url: _LaterText = Field(default=None, description="Not supported yet.")
@@ -196,6 +196,8 @@ class Settings(OptionsTable):
     def for_children(self) -> dict[str, Any]:
         """``without_secrets`` and the passwords that every role needs; never to be shown."""
         plain = self.without_secrets()
+        if self.database_url is not None:
+            plain["database_url"] = self.database_url.get_secret_value()
         password = self.kafka.sasl_password
         if password is not None:
             plain["kafka"]["sasl_password"] = password.get_secret_value()

@@ -46,4 +46,4 @@ def test_the_database_is_in_the_data_directory_unless_the_settings_name_another(
     data_dir = DataDir.at(tmp_path)
     assert database_url(Settings(), data_dir) == f"sqlite:///{tmp_path}/weir.db"
     other = "sqlite:////elsewhere/weir.db"
-    assert database_url(Settings(database_url=other), data_dir) == other
+    assert database_url(Settings(database_url=SecretStr(other)), data_dir) == other

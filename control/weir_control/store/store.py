@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reading
+from weir_collectors.database import reading, reason_of
 from weir_control.errors import ConflictError, StoreUnavailableError
 from weir_control.principal import Actor
 from weir_control.store.journal import Journal
@@ -126,15 +126,17 @@ class Store:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, PoolTimeoutError) as error:
-        # Without the statement's parameters, which are other people's data.
-        why = error.orig if isinstance(error, OperationalError) else error
-        _log.error("the database did not answer", error=str(why))
-        raise StoreUnavailableError("The database does not answer now; try again shortly.") from error
     except IntegrityError as error:
         raise ConflictError(
             "The change clashes with one made at the same time; read again and repeat it."
         ) from error
+    # A Postgres that cannot be reached is an OSError, not yet the driver's.
+    except (DBAPIError, PoolTimeoutError, OSError) as error:
+        if isinstance(error, ProgrammingError):
+            raise
+        # Without the statement's parameters, which are other people's data.
+        _log.error("the database did not answer", error=reason_of(error))
+        raise StoreUnavailableError("The database does not answer now; try again shortly.") from error
 
 
 async def newest_revision(connection: AsyncConnection) -> int:
