@@ -60,7 +60,8 @@ def bulk_outcomes(body: Any, count: int) -> Sequence[Outcome]:
 
 def translated(error: ApiError | TransportError, *, of_documents: bool) -> SinkError:
     """What an error of the client says about a request; only one of documents can be at fault itself."""
-    message = f"Elasticsearch did not take the {'documents' if of_documents else 'index templates'}: {error}"
+    what = "documents" if of_documents else "index templates"
+    message = f"Elasticsearch did not take the {what}: {_text(error)}"
     if not isinstance(error, ApiError):
         return SinkUnreachableError(message)
     if of_documents and error.meta.status == 413:
@@ -75,6 +76,11 @@ def refuses_us(error: ApiError | TransportError) -> bool:
     return (
         isinstance(error, ApiError) and 400 <= error.meta.status < 500 and error.meta.status not in (408, 429)
     )
+
+
+def _text(error: ApiError | TransportError) -> str:
+    """The error with its reason, which the client leaves out of some: "TLS error" is all that those say."""
+    return str(error) if error.message in str(error) else f"{error}: {error.message}"
 
 
 def _outcome(result: _Result) -> Outcome:
