@@ -7,7 +7,7 @@ transaction, and a mark moves only from where this accountant knows it to stand.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,13 +15,13 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from weir_collectors.backoff import Backoff
-from weir_collectors.billed import BILLED_TOPICS, Batch
+from weir_collectors.billed import BILLED_TOPICS, Batch, Mark
 from weir_collectors.book import Book
 from weir_collectors.kinds import ACCOUNTANT_GROUP
 from weir_collectors.restarting import RestartSettings, keep_running
 from weir_core.clock import Clock
 from weir_core.errors import WeirError
-from weir_streams.log import Consumer, EventLog, Partition
+from weir_streams.log import Consumer, EventLog, LogRecord, Partition
 
 # A spool or a segment that is new is looked for a few times a second only.
 _UNSEEN_US: Final = 200_000
@@ -97,14 +97,14 @@ class Accountant:
         consumer = await self._log.consumer(ACCOUNTANT_GROUP, BILLED_TOPICS, start=place.offsets)
         watching = asyncio.create_task(self._watch_lag(consumer))
         try:
-            marks = dict(place.marks)
+            reading = _Reading(consumer, self._book)
             told = _Told(consumer, self._clock, self._settings.commit_every_s)
             while not stop.is_set():
-                batch = Batch(marks)
-                as_of_us = await self._gather(consumer, batch)
+                batch = Batch(reading.marks)
+                as_of_us = await self._gather(reading, batch)
                 if batch.size or self._sign_is_due():
                     await self._book.add(batch, as_of_us, self._clock.wall_us())
-                    marks |= batch.marks
+                    reading.marks |= batch.marks
                     self._count(batch, as_of_us)
                 await told.tell(batch.offsets)
             await told.tell({}, now=True)
@@ -113,13 +113,15 @@ class Accountant:
             await asyncio.gather(watching, return_exceptions=True)
             await consumer.close()
 
-    async def _gather(self, consumer: Consumer, batch: Batch) -> int | None:
+    async def _gather(self, reading: _Reading, batch: Batch) -> int | None:
         """Fill the batch; return the moment up to which the log is in it, None when there may be more."""
         until: float | None = None
         while batch.size < self._settings.batch:
             asked_us = self._clock.wall_us()
             wait_s = _POLL_S if until is None else max(0.0, until - self._clock.monotonic())
-            records = await consumer.poll(self._settings.batch - batch.size, wait_s)
+            records = await reading.poll(self._settings.batch - batch.size, wait_s, begun=batch.size > 0)
+            if records is None:
+                return None
             if not records:
                 return asked_us - _UNSEEN_US
             for record in records:
@@ -159,6 +161,40 @@ class Accountant:
         self.status.restarts += 1
         self.status.last_error = f"{type(error).__name__}: {error}"
         self._logger.warning("accounting_failed", error=str(error), exc_info=not isinstance(error, WeirError))
+
+
+class _Reading:
+    """One membership's records, and the marks by which repeated ones are known.
+
+    Another accountant may have moved the marks of a partition before this one was given it, so they are read
+    when its first record is here.
+    """
+
+    def __init__(self, consumer: Consumer, book: Book) -> None:
+        self.marks: dict[Mark, int] = {}
+        self._consumer = consumer
+        self._book = book
+        self._known: set[Partition] = set()
+        self._left: Sequence[LogRecord] = ()
+
+    async def poll(self, most: int, wait_s: float, *, begun: bool) -> Sequence[LogRecord] | None:
+        """As ``Consumer.poll``; None when the records need marks that a ``begun`` batch was not made with."""
+        records, self._left = self._left or await self._consumer.poll(most, wait_s), ()
+        self._known -= set(self._consumer.lost())
+        unknown = {record.partition for record in records} - self._known
+        if unknown and begun:
+            self._left = records
+            return None
+        if unknown:
+            await self._learn(unknown)
+        return records
+
+    async def _learn(self, partitions: Set[Partition]) -> None:
+        place = await self._book.place()
+        for mark in [mark for mark in self.marks if mark.partition in partitions]:
+            del self.marks[mark]
+        self.marks |= {mark: number for mark, number in place.marks.items() if mark.partition in partitions}
+        self._known |= partitions
 
 
 class _Told:

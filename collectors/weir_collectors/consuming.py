@@ -143,11 +143,13 @@ class ConsumingGroup:
 
     async def _take_in(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         while not stop.is_set():
+            self._forget_lost()
             room = self._window.room()
             if not room:
                 await self._window.finished_some(_POLL_S)
                 continue
             records = await self._consumer.poll(min(room, _POLL_RECORDS), _POLL_S)
+            self._forget_lost()
             while self._waits_for_collectors and not self._collectors():
                 if stop.is_set():
                     # They were polled for nobody: they are not committed, and come again.
@@ -157,6 +159,13 @@ class ConsumingGroup:
             for record in records:
                 self._window.admit(record)
                 self._ask(record, collectors, tasks)
+
+    def _forget_lost(self) -> None:
+        lost = self._consumer.lost()
+        if lost:
+            self._window.forget(lost)
+            self._ranges.forget(lost)
+            self._logger.info("partitions_lost", partitions=[f"{place.topic}/{place.name}" for place in lost])
 
     def _begin_to_stop(self) -> None:
         self._stopping = True
@@ -185,7 +194,7 @@ class ConsumingGroup:
                 decisions = await asyncio.gather(*(self._decision(each, event) for each in asked))
         except CollectorRetiredError:
             # We are stopping: the event stays uncommitted and comes again.
-            self._given_back += 1
+            self._given_back += self._window.knows(event.record)
             return
         self._finished.put_nowait(Decided(event, decisions))
 
@@ -211,7 +220,7 @@ class ConsumingGroup:
                 finished.append(self._finished.get_nowait())
             await self._until_stored(partial(self._keeper.keep, finished))
             for item in finished:
-                if isinstance(item, Decided):
+                if isinstance(item, Decided) and self._window.knows(item.record):
                     self._ranges.note(item.event, item.decisions)
             offsets = self._window.finish(item.record for item in finished)
             if offsets:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -101,6 +101,15 @@ class RangeTracker:
         for run in runs:
             run.unsaved = None
             self._changed.pop(run, None)
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """End the runs of partitions that are lost; what is noted of events past their ends comes again."""
+        for partition in partitions:
+            self._notes.pop(partition, None)
+        for key in [key for key in self._runs if key[0] in partitions]:
+            run = self._runs.pop(key)
+            run.ended = True
+            self._changed[run] = None
 
     def _before(self, partition: Partition, end: int) -> Iterator[_Note]:
         notes = self._notes[partition]

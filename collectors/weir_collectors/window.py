@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -27,17 +27,16 @@ class WindowLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class _Lane:
-    """One partition: offsets in the order they came, and those of them that are finished out of turn."""
+    """One partition: offsets in the order they came, and the records of those that are not finished."""
 
     waiting: deque[int] = field(default_factory=deque)
-    finished: set[int] = field(default_factory=set)
+    unfinished: dict[int, LogRecord] = field(default_factory=dict)
 
     def advance(self) -> int | None:
         """Drop the finished front and return the offset to commit, None when the front has not moved."""
         last = None
-        while self.waiting and self.waiting[0] in self.finished:
+        while self.waiting and self.waiting[0] not in self.unfinished:
             last = self.waiting.popleft()
-            self.finished.discard(last)
         return None if last is None else last + 1
 
 
@@ -63,22 +62,46 @@ class Window:
 
     def admit(self, record: LogRecord) -> None:
         """Take a record on; records of a partition are admitted in their order."""
-        self._lanes.setdefault(record.partition, _Lane()).waiting.append(record.offset)
+        lane = self._lanes.setdefault(record.partition, _Lane())
+        lane.waiting.append(record.offset)
+        lane.unfinished[record.offset] = record
         self._bytes += len(record.value)
         self._uncommitted += 1
         self.unfinished += 1
 
+    def knows(self, record: LogRecord) -> bool:
+        """Whether the record is in flight: this very one, not another delivery of the same offset."""
+        lane = self._lanes.get(record.partition)
+        return lane is not None and lane.unfinished.get(record.offset) is record
+
     def finish(self, records: Iterable[LogRecord]) -> Mapping[Partition, int]:
-        """Mark records whose effect is durable; return the offsets to commit, per partition that moved."""
+        """Mark records whose effect is durable; return the offsets to commit, per partition that moved.
+
+        What was forgotten is passed over, also when its offset has been admitted again since.
+        """
         touched = set()
         for record in records:
-            self._lanes[record.partition].finished.add(record.offset)
-            self._bytes -= len(record.value)
-            self.unfinished -= 1
-            touched.add(record.partition)
+            if self.knows(record):
+                del self._lanes[record.partition].unfinished[record.offset]
+                self._release(record)
+                touched.add(record.partition)
         self._changed.set()
         front = {partition: self._advance(partition) for partition in touched}
         return {partition: offset for partition, offset in front.items() if offset is not None}
+
+    def forget(self, partitions: Collection[Partition]) -> None:
+        """Drop all records of these partitions: somebody else finishes them, or they come again."""
+        for partition in partitions:
+            lane = self._lanes.pop(partition, None)
+            if lane is not None:
+                self._uncommitted -= len(lane.waiting)
+                for record in lane.unfinished.values():
+                    self._release(record)
+        self._changed.set()
+
+    def _release(self, record: LogRecord) -> None:
+        self._bytes -= len(record.value)
+        self.unfinished -= 1
 
     def _advance(self, partition: Partition) -> int | None:
         lane = self._lanes[partition]

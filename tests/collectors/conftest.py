@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -120,6 +130,8 @@ class FakeLog:
         self.polls_to_fail: list[Exception] = []
         self.commits_to_fail: list[Exception] = []
         self.open_consumers = 0
+        self.consumers: dict[str, FakeConsumer] = {}
+        """The newest member of each group."""
         self._changed = asyncio.Condition()
 
     def append(self, *events: Event, partition: str = "spool") -> None:
@@ -153,7 +165,8 @@ class FakeLog:
         self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
     ) -> FakeConsumer:
         self.open_consumers += 1
-        return FakeConsumer(self, group, topics, start)
+        self.consumers[group] = FakeConsumer(self, group, topics, start)
+        return self.consumers[group]
 
     async def close(self) -> None:
         pass
@@ -175,6 +188,17 @@ class FakeConsumer:
         self._topics = topics
         self._start = start
         self._next: dict[Partition, int] = {}
+        self._lost: set[Partition] = set()
+
+    def lose(self, partition: Partition, *, and_get_it_back: bool) -> None:
+        """As a rebalance would; what comes back is read from the committed offset on."""
+        self._lost.add(partition)
+        committed = self._log.committed.get((self._group, partition), 0)
+        self._next[partition] = committed if and_get_it_back else sys.maxsize
+
+    def lost(self) -> Collection[Partition]:
+        lost, self._lost = self._lost, set()
+        return lost
 
     async def poll(self, max_records: int, timeout_s: float) -> Sequence[LogRecord]:
         if self._log.polls_to_fail:

@@ -107,3 +107,30 @@ async def test_waiting_ends_when_something_is_finished() -> None:
 
 async def test_waiting_ends_when_the_time_is_over() -> None:
     await Window(WindowLimits()).finished_some(timeout_s=0.001)
+
+
+def test_what_was_forgotten_makes_room_and_its_late_end_changes_nothing() -> None:
+    window = Window(WindowLimits(unfinished=3, uncommitted=3))
+    early, late, kept = record(b"a", 0), record(b"b", 1), record(b"c", 0, name="kept")
+    for item in (early, late, kept):
+        window.admit(item)
+    assert window.room() == 0
+
+    window.forget({SPOOL})
+    assert (window.room(), window.unfinished) == (2, 1)
+    assert window.finish([early, late]) == {}
+    assert window.finish([kept]) == {kept.partition: 1}
+    assert (window.room(), window.unfinished) == (3, 0)
+
+
+def test_the_late_end_of_a_record_is_not_that_of_its_second_delivery() -> None:
+    window = Window(WindowLimits())
+    first = record(b"", 5)
+    window.admit(first)
+    window.forget({SPOOL})
+    second = record(b"", 5)
+    window.admit(second)
+
+    assert window.finish([first]) == {}
+    assert window.finish([second]) == {SPOOL: 6}
+    assert window.finish([second]) == {}

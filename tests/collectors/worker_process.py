@@ -52,6 +52,7 @@ class AnnouncingConsumer:
         self._consumer = consumer
         self._hold = hold
         self.poll = consumer.poll
+        self.lost = consumer.lost
         self.close = consumer.close
         self.drained = asyncio.Event()
 
