@@ -28,6 +28,11 @@ class Aside:
         self._lock = threading.Lock()
         self._families: deque[Refused] = deque()
 
+    def note(self, reason: str) -> None:
+        """The disk refused what its writer does not leave here; ``drain`` says when it is well again."""
+        with self._lock:
+            self.reason = self.reason or reason
+
     def begin(self, refused: Refused, reason: str) -> None:
         """Take the first family that the disk refused."""
         with self._lock:

@@ -12,11 +12,14 @@ from urllib.parse import quote
 import msgspec
 
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC, EncodedEvent
+from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 TYPE_OF_TOPIC: Final = {
     PROXY_LOG_TOPIC: "weir.proxy_log.v1",
     ANALYTICS_TOPIC: "weir.analytics.v1",
     BUDGET_USAGE_TOPIC: "weir.budget_usage.v1",
+    EDGE_PAYLOAD_TOPIC: "weir.edge_payload.v1",
+    EDGE_PAYLOAD_RESULT_TOPIC: "weir.edge_payload_result.v1",
 }
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}", re.ASCII)
 
@@ -24,8 +27,9 @@ _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}", re.ASCII)
 class _Context(msgspec.Struct):
     event_id: str
     spool_id: str
-    request_id: str
     timestamp: str
+    request_id: str = ""
+    plugin_id: int | None = None
     edge_id: str = ""
     trace_id: str | None = None
 
@@ -40,7 +44,7 @@ def kafka_headers(event: EncodedEvent) -> list[tuple[str, bytes]]:
     id, since the span that wrote the event is none that a tracer knows.
 
     Raises:
-        msgspec.DecodeError: The value is not one of the three events.
+        msgspec.DecodeError: The value is not one of our events.
     """
     context = _DECODER.decode(event.value)
     headers = {
@@ -48,7 +52,7 @@ def kafka_headers(event: EncodedEvent) -> list[tuple[str, bytes]]:
         "ce_id": context.event_id,
         "ce_type": TYPE_OF_TOPIC[event.topic],
         "ce_source": _source(context),
-        "ce_subject": context.request_id,
+        "ce_subject": context.request_id or f"plugins/{context.plugin_id}",
         "ce_time": context.timestamp,
         "content-type": "application/json",
     }

@@ -19,7 +19,7 @@ from weir_core.clock import Clock
 from weir_core.errors import InvalidInputError
 from weir_streams.cursor import SpoolCursor
 from weir_streams.errors import GroupBusyError, LogUnavailableError, SpoolFormatError
-from weir_streams.home import spool_directories
+from weir_streams.home import owner_of, spool_directories
 from weir_streams.locking import DirectoryLock
 from weir_streams.log import LogRecord, Partition
 from weir_streams.offsets import GroupOffsets, group_directory
@@ -41,6 +41,7 @@ class EmbeddedLog:
         clock: Paces waiting.
         logger: Told of every damage that was skipped, and of groups that start anew.
         on_damage: Called with each damage as well, for a metric or an alarm.
+        owner: Read only the spool of the worker with this name; None reads all of them.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class EmbeddedLog:
         clock: Clock,
         logger: Logger,
         on_damage: Callable[[Damage], None] | None = None,
+        owner: str | None = None,
     ) -> None:
         self.damages = 0
         self._root = root
         self._clock = clock
         self._logger = logger
         self._on_damage = on_damage
+        self._owner = owner
 
     async def consumer(
         self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
@@ -90,7 +93,9 @@ class EmbeddedLog:
             raise GroupBusyError(f"group {group} has a live member already; it takes one at a time")
         if offsets.damaged:
             self._logger.error("offsets damaged, the group reads everything again", group=group)
-        return EmbeddedConsumer(self._root, topics, lock, offsets, start, self._clock, self._report)
+        return EmbeddedConsumer(
+            self._root, topics, lock, offsets, start, self._clock, self._report, self._owner
+        )
 
     def _report(self, damage: Damage) -> None:
         self.damages += 1
@@ -111,7 +116,9 @@ class EmbeddedConsumer:
         start: Mapping[Partition, int] | None,
         clock: Clock,
         report: Callable[[Damage], None],
+        owner: str | None = None,
     ) -> None:
+        self._owner = owner
         self._root = root
         self._topics = topics
         self._lock: DirectoryLock | None = lock
@@ -224,7 +231,7 @@ class EmbeddedConsumer:
         self._look_at = self._clock.monotonic() + _LOOK_FOR_SPOOLS_S
         present = spool_directories(self._root)
         for directory in present:
-            if directory not in self._cursors:
+            if directory not in self._cursors and self._owner in (None, owner_of(directory)):
                 self._cursors[directory] = self._open_cursor(directory)
         for directory in self._cursors.keys() - set(present):
             if self._cursors[directory].is_done and not self._counting.locked():

@@ -37,6 +37,10 @@ class FamilyError(SpoolWriteError):
     retryable = False
 
 
+class PayloadRefusedError(SpoolError):
+    """A payload that is too large to be an event, whatever the spool's room."""
+
+
 class SlotError(SpoolError):
     """A slot was used after it was freed."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +25,10 @@ from weir_streams.settings import SpoolSettings
 from weir_streams.syncing import sync_writer
 from weir_streams.writer import SegmentWriter
 
+_OWNER_NAME: Final = "owner"
+_SWEPT_S: Final = 5.0
+_LOOK_AGAIN_S: Final = 0.02
+
 
 def spool_directories(root: Path) -> list[Path]:
     """Every spool below a data directory, by name."""
@@ -31,6 +36,14 @@ def spool_directories(root: Path) -> list[Path]:
         return sorted(path for path in (root / "spool").iterdir() if path.is_dir())
     except FileNotFoundError:
         return []
+
+
+def owner_of(directory: Path) -> str:
+    """The name of the worker whose spool this is; empty where it has none."""
+    try:
+        return (directory / _OWNER_NAME).read_text()
+    except FileNotFoundError:
+        return ""
 
 
 class Owned(NamedTuple):
@@ -75,20 +88,38 @@ class SpoolHome:
         self._clock = clock
         self._logger = logger
 
-    def claim(self) -> Owned:
-        """Own a directory that nobody owns, or a new one. Blocks.
+    def claim(self, owner: str = "") -> Owned:
+        """Own the directory of this name, one that nobody owns, or a new one. Blocks.
 
         Raises:
             SpoolError, OSError: A new directory cannot be made or used.
         """
-        for directory in spool_directories(self._root):
-            owned = self._try_own(directory)
-            if owned is not None:
-                return owned
+        return self._claim_existing(owner) or self._claim_new(owner)
+
+    def _claim_existing(self, owner: str) -> Owned | None:
+        named = {directory: owner_of(directory) for directory in spool_directories(self._root)}
+        for name in dict.fromkeys((owner, "")):
+            for directory in (directory for directory, of in named.items() if of == name):
+                owned = self._patiently_own(directory) if name else self._try_own(directory)
+                if owned is not None:
+                    _name_owner(directory, owner)
+                    return owned
+        return None
+
+    def _claim_new(self, owner: str) -> Owned:
         while True:
-            owned = self._own(self._make())
+            directory = self._make()
+            owned = self._own(directory)
             if owned is not None:
+                _name_owner(directory, owner)
                 return owned
+
+    def _patiently_own(self, directory: Path) -> Owned | None:
+        """Own a worker's own directory, which a sibling may be sweeping at this moment."""
+        until = self._clock.monotonic() + _SWEPT_S
+        while (owned := self._try_own(directory)) is None and self._clock.monotonic() < until:
+            time.sleep(_LOOK_AGAIN_S)
+        return owned
 
     def sweep(self, retention: Retention) -> None:
         """Recover every directory without an owner, apply retention, remove what is long empty. Blocks."""
@@ -163,6 +194,12 @@ class SpoolHome:
 
     def _report(self, damage: Damage) -> None:
         self._logger.error("spool damaged", **msgspec.structs.asdict(damage))
+
+
+def _name_owner(directory: Path, owner: str) -> None:
+    if owner and owner_of(directory) != owner:
+        (directory / _OWNER_NAME).write_text(owner)
+        sync_directory(directory)
 
 
 def _remove(directory: Path) -> None:

@@ -8,16 +8,19 @@ from typing import Any, Final
 import msgspec
 
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
+from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 _FILE_OF_TOPIC: Final = {
     PROXY_LOG_TOPIC: "proxy_log.v1.json",
     ANALYTICS_TOPIC: "analytics.v1.json",
     BUDGET_USAGE_TOPIC: "budget_usage.v1.json",
+    EDGE_PAYLOAD_TOPIC: "edge_payload.v1.json",
+    EDGE_PAYLOAD_RESULT_TOPIC: "edge_payload_result.v1.json",
 }
 
 
 def event_schema(topic: str) -> dict[str, Any]:
-    """The schema of the values of one of the three event topics.
+    """The schema of the values of one of the event topics, or of edge payloads and their results.
 
     Raises:
         KeyError: It is another topic.

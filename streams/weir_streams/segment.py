@@ -14,6 +14,7 @@ from zlib import crc32
 
 from weir_streams.errors import SpoolFormatError
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC, EncodedEvent
+from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 VERSION: Final = 1
 SEGMENT_HEADER_BYTES: Final = 64
@@ -29,7 +30,13 @@ RECORD_MAGIC: Final = b"\xf5WR\xff"
 _SEGMENT_MAGIC: Final = b"\x89WEIRSEG"
 
 # Numbers are part of the format: never reused, only added to.
-TOPIC_NUMBERS: Final = {PROXY_LOG_TOPIC: 1, ANALYTICS_TOPIC: 2, BUDGET_USAGE_TOPIC: 3}
+TOPIC_NUMBERS: Final = {
+    PROXY_LOG_TOPIC: 1,
+    ANALYTICS_TOPIC: 2,
+    BUDGET_USAGE_TOPIC: 3,
+    EDGE_PAYLOAD_TOPIC: 4,
+    EDGE_PAYLOAD_RESULT_TOPIC: 5,
+}
 _TOPIC_NAMES: Final = {number: topic for topic, number in TOPIC_NUMBERS.items()}
 
 _NAME: Final = re.compile(r"([0-9]{20})\.seg", re.ASCII)

@@ -16,7 +16,7 @@ from weir_core.ids import new_id
 from weir_streams.admission import Admission, EventIds
 from weir_streams.aside import Aside, Refused
 from weir_streams.errors import FamilyError, SpoolClosedError, SpoolFullError, SpoolWriteError
-from weir_streams.events import Event
+from weir_streams.events import EncodedEvent, Event
 from weir_streams.families import UNENCODABLE, encode_family, fit_family
 from weir_streams.headroom import Headroom
 from weir_streams.home import Owned, SpoolHome
@@ -24,6 +24,7 @@ from weir_streams.inflight import Slot
 from weir_streams.keeper import Chore, Keeper
 from weir_streams.reports import Logger
 from weir_streams.retention import NeededGroups, Retention
+from weir_streams.segment import FAMILY, encode_record
 from weir_streams.settings import MIB, SpoolSettings
 from weir_streams.syncing import Syncer
 
@@ -85,19 +86,22 @@ class Spool:
         logger: Logger,
         ids: Callable[[], str] = new_id,
         needed_groups: NeededGroups | None = None,
+        owner: str = "",
     ) -> Self:
         """Lock a directory below ``root/spool`` that no living process owns, or make one, and recover it.
 
         ``root`` is the data directory, ``needed_groups`` what retention waits for beside the required groups
         (see ``Retention``). Other directories without an owner are recovered a moment later, on a thread, and
-        left. Blocks (disk, and reading what the last owner had not sealed); call it before the loop serves.
+        left. With an ``owner`` its directory is the same one each time, so that what one worker writes stays
+        in one order. Blocks (disk, and reading what the last owner had not sealed); call it before the loop
+        serves.
 
         Raises:
             SpoolError, OSError: No directory can be made or used.
         """
         home = SpoolHome(root, settings, clock, logger)
         retention = Retention(root, settings, clock, logger, needed_groups)
-        owned = home.claim()
+        owned = home.claim(owner)
         spool = cls(owned, home, retention, settings=settings, clock=clock, logger=logger, ids=ids)
         spool._syncer.start()
         spool._keeper.start()
@@ -165,6 +169,38 @@ class Spool:
             self._set_aside(refused, error)
             raise self._write_error() from error
         return self._writer.next_seq - 1
+
+    def append_event(self, make: Callable[[str, int], EncodedEvent]) -> int:
+        """Write one event that belongs to no request; return the sequence number to wait for.
+
+        It takes no room that an admitted request owns. When it returns, a killed process cannot lose it; when
+        it raises, nothing was written. One write; no thread, no waiting.
+
+        Args:
+            make: Makes the event from the spool's id and its sequence number.
+
+        Raises:
+            SpoolFullError: No room, or the disk refuses writes.
+            SpoolWriteError: The disk refused this one.
+            SpoolClosedError: It was closed.
+        """
+        if self._aside.reason or self._syncer.reason or self._closed:
+            raise self._refusal()
+        seq = self._writer.next_seq
+        record = encode_record(FAMILY, seq, self._clock.wall_us(), [make(self.id, seq)])
+        while not self._headroom.covers_after(len(record), self._table.taken + 1):
+            if not self._headroom.grow() and not self._headroom.covers_after(
+                len(record), self._table.taken + 1
+            ):
+                raise self._refusal()
+        try:
+            self._writer.write(record, 1)
+        except OSError as error:
+            self._aside.note(f"the disk refused a write: {error}")
+            raise self._write_error() from error
+        if not self._owned.files.spares:
+            self._keeper.wake()
+        return seq
 
     async def synced(self, seq: int) -> None:
         """Wait until everything up to ``seq`` (from ``append``) survives a power cut.

@@ -10,11 +10,10 @@ from weir_streams.kafka.settings import KafkaSettings
 from weir_streams.kafka.topics import (
     ALERT_TOPIC,
     DEAD_LETTER_TOPIC,
-    EDGE_PAYLOAD_RESULT_TOPIC,
-    EDGE_PAYLOAD_TOPIC,
     PLUGIN_EVENT_TOPIC,
     SPEND_TOPIC,
 )
+from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 _READ: Final = ("Read", "Describe")
 _WRITE: Final = ("Write", "Describe")
@@ -42,7 +41,7 @@ def least_rights(settings: KafkaSettings) -> list[Right]:
 
 
 def _relay(settings: KafkaSettings) -> Iterator[Right]:
-    written = (*EVENT_TOPICS, EDGE_PAYLOAD_TOPIC, PLUGIN_EVENT_TOPIC)
+    written = (*EVENT_TOPICS, EDGE_PAYLOAD_TOPIC, EDGE_PAYLOAD_RESULT_TOPIC, PLUGIN_EVENT_TOPIC)
     yield from _on_topics(settings, "relay", _WRITE, written)
 
 

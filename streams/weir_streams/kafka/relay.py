@@ -15,13 +15,13 @@ import msgspec
 from weir_core.clock import Clock
 from weir_streams.embedded import EmbeddedConsumer, EmbeddedLog
 from weir_streams.errors import DeliveryError, RecordRefusedError, StreamsError
-from weir_streams.events import EVENT_TOPICS
 from weir_streams.kafka.aside import RefusedFile
 from weir_streams.kafka.outgoing import Dispatch, Unsendable
 from weir_streams.kafka.pace import Pace
 from weir_streams.kafka.publisher import Batch, Publisher
 from weir_streams.kafka.settings import RelaySettings
 from weir_streams.log import LogRecord, Partition
+from weir_streams.payloads import SPOOLED_TOPICS
 from weir_streams.reports import Logger
 
 RELAY_GROUP: Final = "weir.relay"
@@ -156,7 +156,7 @@ class Relay:
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[tuple[EmbeddedConsumer, Publisher]]:
-        consumer = await self._log.consumer(self._group, EVENT_TOPICS)
+        consumer = await self._log.consumer(self._group, SPOOLED_TOPICS)
         try:
             publisher = await self._connect()
             counting = asyncio.create_task(self._count(consumer))
@@ -235,7 +235,7 @@ class Relay:
             await asyncio.sleep(_COUNT_EVERY_S)
 
     async def _count_left(self) -> int:
-        consumer = await self._log.consumer(self._group, EVENT_TOPICS)
+        consumer = await self._log.consumer(self._group, SPOOLED_TOPICS)
         try:
             return sum((await consumer.lag()).values())
         finally:

@@ -22,9 +22,8 @@ from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_T
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
+from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
-EDGE_PAYLOAD_TOPIC: Final = "weir.edge-payload.v1"
-EDGE_PAYLOAD_RESULT_TOPIC: Final = "weir.edge-payload-result.v1"
 PLUGIN_EVENT_TOPIC: Final = "weir.plugin-event.v1"
 DEAD_LETTER_TOPIC: Final = "weir.dead-letter.v1"
 SPEND_TOPIC: Final = "weir.spend.v1"
