@@ -27,13 +27,22 @@ def load_settings(
     Raises:
         SettingsError: The file cannot be read, or a setting is unknown or out of range.
     """
-    file = _DEFAULT_FILE if config is None else config
     return resolve(
-        file=_read(file) if config is not None or file.exists() else {},
+        file=settings_file(config),
         environ=os.environ if environ is None else environ,
         flags=flags,
-        file_name=str(file),
+        file_name=str(config or _DEFAULT_FILE),
     )
+
+
+def settings_file(config: Path | None) -> dict[str, Any]:
+    """The parsed settings file; empty where none is named and there is no ``weir.toml``.
+
+    Raises:
+        SettingsError: It cannot be read.
+    """
+    file = _DEFAULT_FILE if config is None else config
+    return _read(file) if config is not None or file.exists() else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

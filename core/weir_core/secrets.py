@@ -92,6 +92,11 @@ class KeyRing:
         self._ciphers = {_fingerprint(key): AESGCM(key) for key in keys}
         self._newest = _fingerprint(keys[0])
 
+    @property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """Of the keys, newest first."""
+        return tuple(self._ciphers)
+
     @classmethod
     def from_text(cls, text: str) -> KeyRing:
         """Read comma-separated base64 keys, newest first.
@@ -126,7 +131,7 @@ class KeyRing:
         Raises:
             SecretError: No key fits, or the value or its context was changed.
         """
-        fingerprint, rest = sealed[:_FINGERPRINT_BYTES], sealed[_FINGERPRINT_BYTES:]
+        fingerprint, rest = fingerprint_of(sealed), sealed[_FINGERPRINT_BYTES:]
         cipher = self._ciphers.get(fingerprint)
         if cipher is None:
             raise SecretError(
@@ -141,6 +146,11 @@ class KeyRing:
             raise SecretError(
                 f"a sealed value ({what}) was damaged or changed; restore or replace it"
             ) from error
+
+
+def fingerprint_of(sealed: bytes) -> bytes:
+    """The first bytes of a sealed value: they name its key and tell nothing of it."""
+    return sealed[:_FINGERPRINT_BYTES]
 
 
 def _fingerprint(key: bytes) -> bytes:
