@@ -70,6 +70,15 @@ class Families:
         await self._gateway.recorded("proxy-logs", 1, request_id=request_id)
         return await self.of(request_id)
 
+    async def since(self, moment: str) -> dict[str, Family]:
+        """The families of all calls since then, by request id, as far as they are recorded now."""
+        found: dict[str, Family] = {}
+        for number, kind in enumerate(KINDS):
+            for record in await self._gateway.records(kind, **{"from": moment}):
+                family = found.setdefault(record["request_id"], Family([], [], []))
+                (family.proxy_logs, family.analytics, family.budget_usage)[number].append(record)
+        return found
+
     async def now(self, request_id: str) -> Family:
         """The family as far as it is recorded now."""
         found = [await self._gateway.records(kind, request_id=request_id) for kind in KINDS]
