@@ -26,7 +26,12 @@ from weir_host.commands import FileCommand
 from weir_host.errors import PluginNotReadyError, PluginStartError
 from weir_host.limits import HostLimits
 from weir_host.services import SnapshotGateway
-from weir_proto.plugin_pb2 import GetConfigSchemaRequest, InitRequest, ShutdownRequest
+from weir_proto.plugin_pb2 import (
+    GetConfigSchemaRequest,
+    GetConfigSchemaResponse,
+    InitRequest,
+    ShutdownRequest,
+)
 from weir_sdk.context import Surroundings
 from weir_sdk.wire.config import Beginning, beginning_to_wire
 from weir_sdk.wire.context import Peer
@@ -104,9 +109,7 @@ class ChildPlugin:
         Raises:
             PluginStartError: It fails to say; it is gone then.
         """
-        answer = await self._or_kill(
-            "get_config_schema failed", self._service().GetConfigSchema(GetConfigSchemaRequest())
-        )
+        answer = await self._or_kill("get_config_schema failed", self._ask_schema())
         if not answer.success and answer.error_message:
             await self._kill()
             raise PluginStartError(f"get_config_schema failed: {answer.error_message}")
@@ -207,6 +210,15 @@ class ChildPlugin:
         exchange.lose(reason)
         self._note_gone(reason)
         connection.process.kill()
+
+    async def _ask_schema(self) -> GetConfigSchemaResponse:
+        try:
+            answer: GetConfigSchemaResponse = await self._service().GetConfigSchema(GetConfigSchemaRequest())
+        except aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:  # older plugins do not know this call
+                return GetConfigSchemaResponse(success=True)
+            raise
+        return answer
 
     def _note_gone(self, reason: str) -> None:
         if not self._gone.done():
