@@ -19,6 +19,7 @@ from weir_collectors.errors import CollectorRetiredError, DatabaseUnavailableErr
 from weir_collectors.handled import Decision
 from weir_collectors.ranges import RangeTracker, Run
 from weir_collectors.records import UndecodableEvent
+from weir_collectors.stalling import StallWatch
 from weir_collectors.window import Window, WindowLimits
 from weir_core.clock import Clock
 from weir_streams.log import Consumer, LogRecord
@@ -36,6 +37,8 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 20.0
     """Seconds that calls under way may go on for when the worker stops."""
     lag_every_s: float = 1.0
+    stuck_after_s: float = 120.0
+    """Seconds that a group may have lag and commit nothing before it counts as stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +229,15 @@ class ConsumingGroup:
             if offsets:
                 await self._save_ranges(self._ranges.pass_to(offsets))
                 await self._consumer.commit(offsets)
+                self._counters.commits += 1
             self._counters.last_error = None
+            self._note_age(finished[-1])
             for _ in finished:
                 self._finished.task_done()
+
+    def _note_age(self, last: Finished) -> None:
+        if isinstance(last, Decided):
+            self._counters.age_s = max(0, self._clock.wall_us() - last.event.timestamp_us) / 1_000_000
 
     async def _save_ranges(self, runs: Sequence[Run]) -> None:
         if runs:
@@ -261,7 +270,14 @@ class ConsumingGroup:
 
     async def _watch_lag(self) -> None:
         # Apart from the polling: counting a backlog for the first time may read all of it.
+        stalls = StallWatch(
+            self._counters,
+            after_s=self._settings.stuck_after_s,
+            monotonic=self._clock.monotonic,
+            logger=self._logger,
+        )
         while True:
             self._counters.lag = sum((await self._consumer.lag()).values())
             self._on_lag(self._counters.lag)
+            stalls.watch(self._counters.lag)
             await self._sleep(self._settings.lag_every_s)

@@ -32,7 +32,9 @@ class CollectorCounters:
 class GroupCounters:
     """One group. ``lag`` counts records not yet committed, over all partitions.
 
-    ``overruns`` is how often an observer was moved to the end of the log.
+    ``overruns`` is how often an observer was moved to the end of the log. While it is ``stuck`` it has
+    lag and gets on with nothing; ``stalls`` is how often that was found. ``age_s`` is how old its last event was when
+    it was kept, in seconds since the event's own timestamp.
     """
 
     decided: int = 0
@@ -41,6 +43,10 @@ class GroupCounters:
     restarts: int = 0
     overruns: int = 0
     lag: int = 0
+    commits: int = 0
+    stuck: bool = False
+    stalls: int = 0
+    age_s: float | None = None
     last_error: str | None = None
     """Why the group last could not go on: the log, the database. None again when it goes on."""
 

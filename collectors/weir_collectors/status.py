@@ -29,7 +29,8 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One data_collection plugin. Counts are events since the process started.
 
     ``lag`` counts the records that wait in its groups: an observer's own, or the deciding groups, which all
-    deciders share. ``breakers`` are those that are not closed.
+    deciders share; one of them that gets on with nothing makes it ``stuck``. ``breakers`` are those that are
+    not closed.
     """
 
     plugin_id: int
@@ -47,10 +48,11 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     overruns: int
     last_error: str | None
     breakers: tuple[BreakerStatus, ...] = ()
+    stuck: bool = False
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One consumer group. Counts are events since the process started."""
+    """One consumer group. Counts are events since the process started; ``age_s`` is of the last."""
 
     kind: str
     group: str
@@ -61,6 +63,9 @@ class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     overruns: int
     last_error: str | None
+    stuck: bool = False
+    stalls: int = 0
+    age_s: float | None = None
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +119,7 @@ def _collector_status(
         overruns=sum(group.overruns for group in groups),
         last_error=own.last_error,
         breakers=_breakers(roster.of_plugin(plugin.id)),
+        stuck=any(group.stuck for group in groups),
     )
 
 
@@ -151,4 +157,7 @@ def _group_status(kind: EventKind, group: str, own: GroupCounters) -> GroupStatu
         restarts=own.restarts,
         overruns=own.overruns,
         last_error=own.last_error,
+        stuck=own.stuck,
+        stalls=own.stalls,
+        age_s=own.age_s,
     )

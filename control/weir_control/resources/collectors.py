@@ -48,6 +48,7 @@ class Collector(BaseModel):
     redriven: int
     overruns: int = Field(description="How often an observer was moved to the end of the log.")
     last_error: str | None
+    stuck: bool = Field(description="Whether its group has lag and has committed nothing for two minutes.")
     breakers: list[Breaker] = Field(description="Empty while its sink answers.")
 
 
@@ -99,6 +100,7 @@ def _answer(control: ControlDeps, row: RowMapping) -> Collector:
         redriven=_sum(reports, "redriven"),
         overruns=_sum(reports, "overruns"),
         last_error=blot_out(errors[-1], secrets) if errors else None,
+        stuck=any(report.stuck for report in reports),
         breakers=[
             _breaker(breaker, blot_out(breaker.reason, secrets))
             for report in reports
