@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weir_cli import dead_letters, doctor, erase, relay, tokens, topics
+from weir_cli import collect, dead_letters, doctor, erase, relay, tokens, topics
 from weir_cli.bootstrap import database_url, encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
@@ -26,6 +26,7 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(topics.app, name="topics")
 app.command()(relay.relay)
+app.command()(collect.collect)
 app.command()(erase.erase)
 app.command()(doctor.doctor)
 app.add_typer(database, name="db")

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_cli.roles.context import RoleContext
-from weir_collectors.accountant import Accountant
+from weir_collectors.accountant import Accountant, AccountantStatus
 from weir_collectors.book import Book
 from weir_collectors.retention import Pruner, RetentionSettings
 from weir_streams.log import EventLog
@@ -46,6 +46,11 @@ class Bookkeeping:
             books = [jobs.create_task(job(stop)) for job in (self._accountant.run, self._pruner.run)]
             await collecting(stop)
             await asyncio.gather(*books)
+
+    @property
+    def accountant(self) -> AccountantStatus:
+        """What the accountant has done."""
+        return self._accountant.status
 
     def report(self) -> dict[str, Any]:
         """What the jobs say of themselves, for the process's report to control."""

@@ -1,25 +1,32 @@
-"""The collectors: the deciding groups over the spools, with their plugins and the database."""
+"""The collectors: their groups over the event log, with their plugins and the database."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
+from prometheus_client import CollectorRegistry
 
 from weir_cli.bootstrap import database_url
+from weir_cli.collector_metrics import CollectorMetrics
 from weir_cli.kafka import instance_name, open_event_log, open_ranges
+from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.bookkeeping import Bookkeeping
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
 from weir_collectors.database import create_engine
+from weir_collectors.status import WorkerStatus
 from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.config_feed import ConfigFeed, FileConfigFeed
+
+_SHOW_EVERY_S: Final = 1.0
 
 
 async def run(context: RoleContext) -> None:
@@ -63,12 +70,8 @@ async def run(context: RoleContext) -> None:
             settings=WorkerSettings(),
         )
         books = Bookkeeping(context, engine, log)
-        reporting = asyncio.create_task(
-            report_forever(
-                context.data_dir.internal_socket, lambda: _report(context, worker, host) | books.report()
-            )
-        )
-        opened.callback(reporting.cancel)
+        for watching in _watching(context, worker, host, books):
+            opened.callback(asyncio.create_task(watching).cancel)
         await books.run_beside(worker.run, context.stop.stopping)
 
 
@@ -84,6 +87,34 @@ class _NamespaceFeed:
 
     async def wait_newer(self, revision: int, /) -> Snapshot:
         return await self._feed.wait_newer(revision, self._namespace)
+
+
+def _watching(
+    context: RoleContext, worker: CollectorWorker, host: PluginHost, books: Bookkeeping
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What runs beside the work: its report, its metrics, and its health where it has a port."""
+    registry = CollectorRegistry()
+    yield report_forever(
+        context.data_dir.internal_socket, lambda: _report(context, worker, host) | books.report()
+    )
+    yield _show_forever(context, worker, books, CollectorMetrics(registry))
+    for listener in context.listeners:
+        app = HealthApp(lambda: _reasons(worker.status()), registry)
+        yield serve_health(app, listener, context.stop.hurried)
+
+
+async def _show_forever(
+    context: RoleContext, worker: CollectorWorker, books: Bookkeeping, metrics: CollectorMetrics
+) -> None:
+    while True:
+        metrics.show(worker.status(), books.accountant, context.clock.wall_us())
+        await asyncio.sleep(_SHOW_EVERY_S)
+
+
+def _reasons(status: WorkerStatus) -> list[str]:
+    if status.revision is None:
+        return ["no configuration has been read yet"]
+    return [f"{group.group}: {group.last_error}" for group in status.kinds if group.last_error is not None]
 
 
 def _report(context: RoleContext, worker: CollectorWorker, host: PluginHost) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""``weir collect``: one more collectors process, beside those that share its Kafka and its database."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+import typer
+
+from weir_cli.bootstrap import encryption_keys
+from weir_cli.configuration import load_settings
+from weir_cli.data_dir import DataDir
+from weir_cli.listening import bind
+from weir_cli.logs import configure_logs
+from weir_cli.options import Config, DataDirFlag
+from weir_cli.roles.collectors import run
+from weir_cli.roles.context import RoleContext
+from weir_cli.stopping import StopSignal
+from weir_core.clock import SystemClock
+from weir_core.errors import SettingsError
+from weir_core.secrets import KeyRing
+from weir_core.settings import Settings
+from weir_streams.locking import DirectoryLock
+
+_PLACES: Final = 1024
+
+
+def collect(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on with --port; 127.0.0.1 unless set.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="TCP port of /health, /ready and /metrics; none unless given.")
+    ] = None,
+    data_dir: DataDirFlag = None,
+    config: Config = None,
+) -> None:
+    """Run collectors and the accountant on Kafka until it is asked to stop.
+
+    Any number may run beside those of weir serve: they share the partitions. Each reads the configuration and
+    the keys from the data directory, which it has to share with the gateway.
+    """
+    settings = load_settings(config, {"data_dir": data_dir, "host": host})
+    configure_logs(settings.log_format, settings.log_level, "collect")
+    if settings.kafka.bootstrap_servers is None:
+        raise SettingsError(
+            "weir collect needs Kafka (WEIR_KAFKA_BOOTSTRAP_SERVERS): events in the spools are read by weir "
+            "serve alone"
+        )
+    listeners = () if port is None else (bind(settings.host, port),)
+    asyncio.run(_collect(settings, listeners))
+
+
+async def _collect(settings: Settings, listeners: tuple[socket.socket, ...]) -> None:
+    data_dir = DataDir.at(settings.data_dir)
+    name, lock = take_name(data_dir.root)
+    stop = StopSignal()
+    stop.listen(asyncio.get_running_loop())
+    try:
+        await run(
+            RoleContext(
+                name=name,
+                settings=settings,
+                data_dir=data_dir,
+                keyring=KeyRing.from_text(encryption_keys(settings, data_dir)),
+                listeners=listeners,
+                clock=SystemClock(),
+                logger=structlog.get_logger(f"weir.{name}"),
+                stop=stop,
+            )
+        )
+    finally:
+        lock.release()
+
+
+def take_name(data_dir: Path) -> tuple[str, DirectoryLock]:
+    """The first free name among the processes of a data directory, and what holds it until this one ends.
+
+    A process that is started in the place of a dead one has its name, and so finds its partitions in their
+    groups, and the redrives that it had taken on.
+
+    Raises:
+        SettingsError: There are more processes than names.
+    """
+    for number in range(1, _PLACES + 1):
+        place = data_dir / "collect" / str(number)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = DirectoryLock.take(place)
+        if lock is not None:
+            return f"collect-{number}", lock
+    raise SettingsError(f"{data_dir} has {_PLACES} collectors processes already; give others another one")

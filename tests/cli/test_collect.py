@@ -1,0 +1,103 @@
+"""The collectors' own command: its names, its metrics, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from weir_cli.collect import take_name
+from weir_cli.collector_metrics import CollectorMetrics
+from weir_collectors.accountant import AccountantStatus
+from weir_collectors.status import BreakerStatus, CollectorStatus, GroupStatus, WorkerStatus
+
+GROUP = GroupStatus(
+    kind="proxy-log",
+    group="weir.deciding.proxy-log",
+    lag=7,
+    decided=5,
+    stored=2,
+    undecodable=1,
+    restarts=0,
+    overruns=0,
+    last_error=None,
+    stuck=True,
+    stalls=1,
+    age_s=1.5,
+)
+SINK = CollectorStatus(
+    plugin_id=1,
+    name="sink",
+    observer=False,
+    state="ready",
+    reason="",
+    lag=7,
+    handled=3,
+    passed=0,
+    failed=1,
+    skipped=1,
+    stored=2,
+    redriven=0,
+    overruns=0,
+    last_error="no",
+    breakers=(BreakerStatus(kind="proxy-log", state="open", reason="away", paused=False),),
+)
+STATUS = WorkerStatus(revision=1, collectors=(SINK,), kinds=(GROUP,))
+
+
+def test_a_process_has_the_first_name_that_is_free(tmp_path: Path) -> None:
+    first, held = take_name(tmp_path)
+    second, other = take_name(tmp_path)
+    assert (first, second) == ("collect-1", "collect-2")
+    held.release()
+    again, last = take_name(tmp_path)
+    assert again == "collect-1"
+    for lock in (other, last):
+        lock.release()
+
+
+def test_metrics_follow_what_the_process_says_of_itself() -> None:
+    registry = CollectorRegistry()
+    metrics = CollectorMetrics(registry)
+    metrics.show(STATUS, AccountantStatus(lag=4, added=9, as_of_us=1_000_000), 3_000_000)
+    more = msgspec.structs.replace(STATUS, collectors=(msgspec.structs.replace(SINK, handled=10),))
+    metrics.show(more, AccountantStatus(lag=0, added=11, as_of_us=1_000_000), 3_000_000)
+    group = {"group": "weir.deciding.proxy-log", "kind": "proxy-log"}
+    sink = {"collector": "sink", "kind": "proxy-log"}
+    expected = [
+        ("weir_collectors_lag_events", group, 7),
+        ("weir_collectors_stuck", group, 1),
+        ("weir_collectors_event_age_seconds", group, 1.5),
+        ("weir_collectors_stored_total", group, 2),
+        ("weir_collectors_stalls_total", group, 1),
+        ("weir_collector_lag_events", sink, 7),
+        ("weir_collector_breaker_open", sink, 1),
+        ("weir_collector_breaker_open", sink | {"kind": "analytics"}, 0),
+        ("weir_collector_events_total", {"collector": "sink", "result": "handled"}, 10),
+        ("weir_collector_dead_letters_total", {"collector": "sink"}, 1),
+        ("weir_accountant_lag_events", {}, 0),
+        ("weir_accountant_age_seconds", {}, 2),
+        ("weir_accountant_events_total", {"result": "added"}, 11),
+    ]
+    assert [
+        (name, labels, registry.get_sample_value(name, labels)) for name, labels, _ in expected
+    ] == expected
+
+
+def test_without_kafka_there_is_nothing_to_share(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
+    program = str(Path(sys.executable).with_name("weir"))
+    done = subprocess.run(
+        [program, "collect", "--data-dir", str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "weir collect needs Kafka" in done.stderr
