@@ -31,3 +31,15 @@ class DemoError(CliError):
 
 class NoDatabaseError(CliError):
     """A command needs the database of a gateway that was never started."""
+
+
+class PluginNotStartedError(CliError):
+    """A plugin could not be started."""
+
+
+class NotRecordedError(CliError):
+    """A file holds something else than recorded events and calls."""
+
+
+class ScaffoldError(CliError):
+    """A new plugin cannot be written."""

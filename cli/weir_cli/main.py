@@ -16,6 +16,7 @@ from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
 from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
+from weir_cli.plugin import commands as plugin
 from weir_cli.serve import serve as serve_until_stopped
 from weir_control.migrations import upgrade
 from weir_core.errors import SettingsError, WeirError
@@ -25,6 +26,7 @@ database = typer.Typer(no_args_is_help=True, help="The database's tables.")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(topics.app, name="topics")
+app.add_typer(plugin.app, name="plugin")
 app.command()(relay.relay)
 app.command()(collect.collect)
 app.command()(erase.erase)
