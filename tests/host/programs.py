@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from weir_sdk.testing import make_request
 
 LONG = 30.0
 """Seconds that a process may take to start on a machine that has much to do."""
+
+_AT_THE_LATEST_S = 60.0
 
 WIRE_PLUGIN = '''
 """What a Go plugin does, in few words: it knows nothing of our SDK, and serves no more than it must."""
@@ -108,10 +111,23 @@ def sockets_left(directory: Path) -> list[str]:
 
 
 def children(parent: int | None = None) -> set[int]:
-    """The processes that one has started (this one by default) and that are still there."""
+    """The processes that one has started (this one by default) and that are still there.
+
+    Of this one's, only what the room's tests have started counts: a server that other tests share goes on.
+    """
+    return _children(parent) if parent is not None else _children(os.getpid()) - started_before()
+
+
+@cache
+def started_before() -> frozenset[int]:
+    """What this process had started when the room's first test asked."""
+    return frozenset(_children(os.getpid()))
+
+
+def _children(parent: int) -> set[int]:
     return {
         int(pid)
-        for task in Path(f"/proc/{parent or os.getpid()}/task").iterdir()
+        for task in Path(f"/proc/{parent}/task").iterdir()
         for pid in (task / "children").read_text().split()
     }
 
@@ -143,5 +159,7 @@ def is_there(pid: int) -> bool:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.005)
+    # uvloop does not let the test runner's own timeout interrupt a test.
+    async with asyncio.timeout(_AT_THE_LATEST_S):
+        while not condition():
+            await asyncio.sleep(0.005)
