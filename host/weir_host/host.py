@@ -20,8 +20,10 @@ from weir_host.hosted import HostedPlugin, Sleep
 from weir_host.in_process import InProcessPlugin
 from weir_host.instance import Instance, PluginState, RunningPlugin, State
 from weir_host.limits import HostLimits
+from weir_host.payloads import PayloadQueue
 from weir_host.prices import PricesInForce
 from weir_host.services import GatewayReads, PluginLogger, SnapshotGateway
+from weir_host.tenure import Tenure
 from weir_host.wanted import InstanceKey, instance_key, wanted_instances
 from weir_sdk import Logger, Services
 from weir_sdk.context import Surroundings
@@ -37,11 +39,13 @@ class PluginHost:
     Belongs to the event loop it is made in.
 
     Args:
-        runtime: Only plugins of this runtime are hosted.
+        runtime: Only plugins of this runtime are hosted; ``studio`` also hosts a gateway's plugins that have
+            the hook type, so that one plugin can have a part in either.
         hook_types: Only plugins with one of these hook types are hosted, and only for these.
         gateway_reads: Where plugins' reads of the configuration come from.
         plugin_modules: The modules (with all below them) that ``python://`` may load; None allows any.
         plugin_dirs: The directories that ``file://`` may start programs from; None allows any.
+        payloads: Takes what plugins send to control; without it they cannot.
         edge_id: What plugins see as ``ctx.edge_id``.
         edge_namespace: What they see as ``ctx.edge_namespace``.
         logger: Plugins' log lines go here, and what happens to plugins.
@@ -62,6 +66,7 @@ class PluginHost:
         logger: Logger,
         clock: Clock,
         plugin_dirs: Sequence[str] | None = None,
+        payloads: PayloadQueue | None = None,
         limits: HostLimits = _DEFAULT_LIMITS,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -70,6 +75,7 @@ class PluginHost:
         self._gateway_reads = gateway_reads
         self._plugin_modules = None if plugin_modules is None else tuple(plugin_modules)
         self._plugin_dirs = None if plugin_dirs is None else tuple(plugin_dirs)
+        self._payloads = payloads
         self._edge_id = edge_id
         self._edge_namespace = edge_namespace
         self._logger = logger
@@ -95,7 +101,7 @@ class PluginHost:
         wanted = wanted_instances(
             snapshot,
             filter(self._hosts, snapshot.plugins.values()),
-            by_attachment="data_collection" not in self._hook_types,
+            by_attachment=self._hook_types.isdisjoint(("data_collection", "studio")),
         )
         for key in self._wanted.keys() - wanted.keys():
             gone = self._leaving[key] = self._wanted.pop(key)
@@ -121,6 +127,27 @@ class PluginHost:
         key = instance_key(plugin_id, override)
         return self._wanted.get(key) or self._leaving.get(key)
 
+    def hold(
+        self,
+        plugin_id: int,
+        override: Mapping[str, Any] | None = None,
+        stand_ins: Sequence[Mapping[str, Any]] = (),
+    ) -> Tenure | None:
+        """What serves the plugin now, for a call to keep and to release; None while nothing does.
+
+        Args:
+            plugin_id: Its id.
+            override: The ``config_override`` of the attachment that calls.
+            stand_ins: What the attachment had before, newest first, for as long as it has never been ready
+                with ``override``.
+        """
+        for wanted in (override, *stand_ins):
+            key = instance_key(plugin_id, wanted)
+            hosted = self._wanted.get(key) or self._leaving.get(key)
+            if hosted is not None and hosted.has_served:
+                return hosted.hold()
+        return None
+
     def states(self) -> dict[int, PluginState]:
         """What each wanted plugin is doing, by its id; of several instances of one, what the worst is."""
         states: dict[int, PluginState] = {}
@@ -142,7 +169,7 @@ class PluginHost:
     def _hosts(self, plugin: Plugin) -> bool:
         return (
             plugin.is_active
-            and plugin.runtime == self._runtime
+            and self._runtime in (plugin.runtime, "studio")
             and not self._hook_types.isdisjoint(plugin.hook_types)
         )
 
@@ -172,7 +199,7 @@ class PluginHost:
             command = parse_command(plugin.command)
         except InvalidCommandError as error:
             raise PluginStartError(str(error)) from error
-        gateway = SnapshotGateway(plugin, self._gateway_reads, self._prices)
+        gateway = SnapshotGateway(plugin, self._gateway_reads, self._prices, self._payloads)
         reads = gateway if self._runtime == "gateway" else None
         surroundings = Surroundings(
             runtime=self._runtime,

@@ -16,6 +16,7 @@ from weir_host.instance import (
     BatchCall,
     Calls,
     CollectorCall,
+    PayloadCall,
     PluginState,
     RequestCall,
     ResponseCall,
@@ -25,7 +26,18 @@ from weir_host.instance import (
 )
 from weir_host.limits import HostLimits
 from weir_host.not_serving import NotServing
-from weir_sdk import Analytics, BudgetUsage, Event, Logger, ProxyLog, Request, Response, StreamComplete
+from weir_host.tenure import Tenure
+from weir_sdk import (
+    Analytics,
+    BudgetUsage,
+    EdgePayload,
+    Event,
+    Logger,
+    ProxyLog,
+    Request,
+    Response,
+    StreamComplete,
+)
 
 Launch = Callable[[Plugin], RunningPlugin]
 """Makes, but does not start, the running form of a plugin."""
@@ -63,6 +75,9 @@ class HostedPlugin:
         self._running: RunningPlugin | None = None
         self._running_as: Plugin | None = None
         self._calls: Calls = NotServing(plugin, "starting", "")
+        self._tenure: Tenure | None = None
+        self._has_served = False
+        self._closing = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._ready_at = 0.0
@@ -105,6 +120,7 @@ class HostedPlugin:
         """Nobody wants it any more, and nobody needs it to linger."""
         self._wanted = None
         self._over = True
+        self._closing.set()
         self._changed.set()
 
     async def settled(self) -> None:
@@ -147,6 +163,17 @@ class HostedPlugin:
     def reason(self) -> str:
         """Why it is not ready."""
         return self._complaint or self._status.reason
+
+    @property
+    def has_served(self) -> bool:
+        """Whether it has ever been ready."""
+        return self._has_served
+
+    def hold(self) -> Tenure | None:
+        """Let a call keep what serves now until it releases it; None while nothing serves."""
+        if self._tenure is not None:
+            self._tenure.take()
+        return self._tenure
 
     def implements(self, hook: str, /) -> bool:
         """Whether a hook type or a handler of this name is served."""
@@ -193,6 +220,9 @@ class HostedPlugin:
     def batch(self, events: Sequence[Event], /) -> BatchCall:
         return self._calls.batch(events)
 
+    def edge_payload(self, payload: EdgePayload, /) -> PayloadCall:
+        return self._calls.edge_payload(payload)
+
     @property
     def _complaint(self) -> str:
         if self._running is None or self._status.state != "ready":
@@ -222,6 +252,7 @@ class HostedPlugin:
                 raise PluginStartError(f"it was not ready after {self._limits.start_s:g} s") from error
             self._retire()
             self._running, self._running_as, self._calls = fresh, plugin, fresh.calls
+            self._tenure, self._has_served = Tenure(fresh.calls), True
             self._lost.clear()
             self._ready_at = self._clock.monotonic()
             self._watching = asyncio.create_task(self._watch(fresh))
@@ -233,6 +264,8 @@ class HostedPlugin:
         reason = await running.wait_gone()
         self._logger.warning("plugin lost", plugin=self._plugin.name, reason=reason)
         self._restarts += 1
+        if self._tenure is not None:
+            self._tenure.over = True
         self._retire()
         self._note("starting", f"{reason}; it is started anew")
         self._lost.set()
@@ -249,14 +282,19 @@ class HostedPlugin:
 
     def _retire(self) -> None:
         """Take what serves out of service; calls in flight end in their own time."""
-        if self._running is None:
+        if self._running is None or self._tenure is None:
             return
         if self._watching is not None and self._watching is not asyncio.current_task():
             self._watching.cancel()
-        stopping = asyncio.create_task(self._running.stop())
+        stopping = asyncio.create_task(self._let_go(self._running, self._tenure))
         self._retiring.add(stopping)
         stopping.add_done_callback(self._retiring.discard)
-        self._running = self._running_as = None
+        self._running = self._running_as = self._tenure = None
+
+    async def _let_go(self, running: RunningPlugin, tenure: Tenure) -> None:
+        """Stop what serves no new calls, once those that hold it have ended."""
+        await tenure.end(self._closing, self._limits.linger_s)
+        await running.stop()
 
     def _note_failure(self, error: PluginStartError) -> None:
         state: State = "failed" if self._running is None else "degraded"

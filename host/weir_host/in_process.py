@@ -37,6 +37,8 @@ from weir_sdk import (
     BudgetUsage,
     Context,
     DataCollectionResponse,
+    EdgePayload,
+    EdgePayloadResponse,
     Event,
     ProxyLog,
     Request,
@@ -54,7 +56,9 @@ from weir_sdk.outcomes import (
     response_outcome,
     stream_outcome,
 )
+from weir_sdk.payloads import payload_outcome
 from weir_sdk.wire.failures import described
+from weir_sdk.wire.payloads import PAYLOAD_ID
 
 _COLLECTOR_OF: Final[dict[type[Event], str]] = {
     ProxyLog: "handle_proxy_log",
@@ -208,6 +212,16 @@ class InProcessPlugin:
             return [await self._collect_or_say_why(event) for event in events]
         try:
             return batch_outcome(await self._handlers[name](self._context(), list(events)), len(events))
+        except (Exception, SystemExit) as error:
+            raise self._failure(name, error) from error
+
+    async def edge_payload(self, payload: EdgePayload) -> EdgePayloadResponse:
+        """Run ``accept_edge_payload``."""
+        name = "accept_edge_payload"
+        handler = self._handler(name)
+        call = CallInfo(metadata={PAYLOAD_ID: payload.id})
+        try:
+            return payload_outcome(await handler(Context(call, self._surroundings), payload))
         except (Exception, SystemExit) as error:
             raise self._failure(name, error) from error
 

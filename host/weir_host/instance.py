@@ -13,6 +13,8 @@ from weir_sdk import (
     Analytics,
     BudgetUsage,
     DataCollectionResponse,
+    EdgePayload,
+    EdgePayloadResponse,
     Event,
     ProxyLog,
     Request,
@@ -26,6 +28,7 @@ RequestCall: TypeAlias = Coroutine[Any, Any, RequestOutcome]
 ResponseCall: TypeAlias = Coroutine[Any, Any, Response | None]
 CollectorCall: TypeAlias = Coroutine[Any, Any, DataCollectionResponse]
 StreamCall: TypeAlias = Coroutine[Any, Any, None]
+PayloadCall: TypeAlias = Coroutine[Any, Any, EdgePayloadResponse]
 BatchCall: TypeAlias = Coroutine[Any, Any, list[DataCollectionResponse]]
 Turn: TypeAlias = AbstractAsyncContextManager[None]
 
@@ -85,6 +88,10 @@ class Calls(Protocol):
 
         The single handlers' failures are responses with ``success`` false; a failing batch handler raises.
         """
+        ...
+
+    def edge_payload(self, payload: EdgePayload, /) -> PayloadCall:
+        """What a studio plugin makes of a payload from the edge."""
         ...
 
     def implements(self, hook: str, /) -> bool:

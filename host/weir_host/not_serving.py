@@ -29,4 +29,4 @@ class NotServing:
 
     pre_auth = auth = post_auth = _refuse
     response_headers = response_body = _refuse
-    stream_complete = proxy_log = analytics = budget_usage = batch = _refuse
+    stream_complete = proxy_log = analytics = budget_usage = batch = edge_payload = _refuse

@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from weir_core.errors import WeirError
 from weir_core.objects import App, Llm, ModelPrice, Plugin
 from weir_core.snapshot import Snapshot
-from weir_sdk import AppInfo, LlmInfo, Logger, MissingScopeError, ModelPriceInfo, NotFoundError
+from weir_host.payloads import PayloadQueue
+from weir_sdk import (
+    AppInfo,
+    LlmInfo,
+    Logger,
+    MetadataTooLarge,
+    MissingScopeError,
+    ModelPriceInfo,
+    NotFoundError,
+    QueueFull,
+    ServiceNotAvailableError,
+)
+from weir_sdk.payloads import check_payload, payload_json
 
 if TYPE_CHECKING:
     from weir_core.prices import PriceTable
@@ -28,9 +41,12 @@ _LOGS_OWN: Final = frozenset({"self", "event", "exc_info", "stack_info"})
 
 
 class SnapshotGateway:
-    """``ctx.services.gateway`` out of the snapshot; no secret of it can be reached."""
+    """``ctx.services.gateway``: reads of the snapshot, without its secrets, and payloads for control."""
 
-    def __init__(self, plugin: Plugin, reads: GatewayReads, prices: Prices) -> None:
+    def __init__(
+        self, plugin: Plugin, reads: GatewayReads, prices: Prices, payloads: PayloadQueue | None = None
+    ) -> None:
+        self._payloads = payloads
         self._plugin = plugin
         self._reads = reads
         self._prices = prices
@@ -73,12 +89,36 @@ class SnapshotGateway:
         rows = self._read("pricing.read").model_prices
         return [_own_price(row) for row in rows if vendor in ("", row.vendor)]
 
+    async def send_to_control(
+        self, payload: bytes, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """Keep a payload for control; returns when it is durable."""
+        self._require("control.send")
+        metadata = metadata or {}
+        check_payload(payload, correlation_id, metadata)
+        if self._payloads is None:
+            raise ServiceNotAvailableError("nothing can be sent to control from this process")
+        plugin = self._plugin
+        try:
+            return await self._payloads.send(plugin.id, plugin.slug, bytes(payload), correlation_id, metadata)
+        except WeirError as error:
+            raise (QueueFull if error.retryable else MetadataTooLarge)(str(error)) from error
+
+    async def send_to_control_json(
+        self, value: Any, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """The same with a value that is sent as JSON."""
+        return await self.send_to_control(payload_json(value), correlation_id, metadata)
+
     def _read(self, scope: str) -> Snapshot:
+        self._require(scope)
+        return self._reads()
+
+    def _require(self, scope: str) -> None:
         if scope not in self._plugin.service_scopes:
             raise MissingScopeError(
                 f"plugin {self._plugin.name!r} lacks the scope {scope}; an admin adds it to service_scopes"
             )
-        return self._reads()
 
 
 class PluginLogger:

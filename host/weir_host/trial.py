@@ -76,10 +76,9 @@ class _Trial:
         self.errors: SchemaErrors = []
         self.reason = ""
         self._plugin = plugin
-        self._gateway = SnapshotGateway(plugin, lambda: Snapshot(0), _no_prices)
-        self._surroundings = Surroundings(
-            runtime=plugin.runtime, services=Services(_Silence(), self._gateway)
-        )
+        self._gateway = SnapshotGateway(plugin, lambda: Snapshot(0), _no_prices, _Nowhere())
+        reads = self._gateway if plugin.runtime == "gateway" else None
+        self._surroundings = Surroundings(runtime=plugin.runtime, services=Services(_Silence(), reads))
 
     async def of_class(self, command: PythonCommand, plugin_modules: tuple[str, ...] | None) -> None:
         """Try out a class, in this process."""
@@ -131,6 +130,13 @@ class _Trial:
 
 async def _no_prices(_: Snapshot) -> NoReturn:
     raise NotFoundError("there are no prices while a plugin is tried out")
+
+
+class _Nowhere:
+    """Takes what a plugin sends to control while it is tried out, and forgets it."""
+
+    async def send(self, *_: object) -> int:
+        return 0
 
 
 class _Silence:

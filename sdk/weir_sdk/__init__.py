@@ -11,6 +11,7 @@ from weir_sdk.capabilities import (
     BatchCollector,
     ConfigSchemaProvider,
     DataCollector,
+    EdgePayloadReceiver,
     ManifestProvider,
     PostAuthHandler,
     PreAuthHandler,
@@ -20,9 +21,12 @@ from weir_sdk.capabilities import (
 from weir_sdk.context import Context
 from weir_sdk.errors import (
     BodyNotJsonError,
+    MetadataTooLarge,
     MissingScopeError,
     NotFoundError,
+    PayloadTooLarge,
     PermanentError,
+    QueueFull,
     SdkError,
     ServiceError,
     ServiceNotAvailableError,
@@ -30,6 +34,7 @@ from weir_sdk.errors import (
 )
 from weir_sdk.events import Analytics, Attempt, BudgetUsage, Event, Latency, ProxyLog
 from weir_sdk.headers import Headers
+from weir_sdk.payloads import EdgePayload, EdgePayloadResponse
 from weir_sdk.plugin import BasePlugin, inline
 from weir_sdk.request import Request
 from weir_sdk.response import Response, ResponseWriteResponse
@@ -51,6 +56,9 @@ __all__ = [
     "Credential",
     "DataCollectionResponse",
     "DataCollector",
+    "EdgePayload",
+    "EdgePayloadReceiver",
+    "EdgePayloadResponse",
     "Event",
     "GatewayService",
     "Headers",
@@ -58,14 +66,17 @@ __all__ = [
     "LlmInfo",
     "Logger",
     "ManifestProvider",
+    "MetadataTooLarge",
     "MissingScopeError",
     "ModelPriceInfo",
     "NotFoundError",
+    "PayloadTooLarge",
     "PermanentError",
     "PluginResponse",
     "PostAuthHandler",
     "PreAuthHandler",
     "ProxyLog",
+    "QueueFull",
     "Request",
     "Response",
     "ResponseHandler",

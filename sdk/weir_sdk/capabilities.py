@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 from weir_sdk.answers import DataCollectionResponse, PluginResponse
 from weir_sdk.context import Context
 from weir_sdk.events import Analytics, BudgetUsage, Event, ProxyLog
+from weir_sdk.payloads import EdgePayload, PayloadAnswer
 from weir_sdk.request import Request
 from weir_sdk.response import Response, ResponseWriteResponse
 from weir_sdk.stream import StreamComplete
@@ -33,6 +34,7 @@ HANDLERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "handle_budget_usage",
             "handle_batch",
         ),
+        "studio": ("accept_edge_payload",),
     }
 )
 """Hook type to the handlers that serve it; a plugin of that type has at least one of them."""
@@ -125,6 +127,19 @@ class BatchCollector(Protocol):
         self, ctx: Context, events: Sequence[Event]
     ) -> MaybeAwaitable[Sequence[DataCollectionResponse | None] | None]:
         """Return one response for each event, in order; None alone means all collected, none handled."""
+
+
+@runtime_checkable
+class EdgePayloadReceiver(Protocol):
+    """Gets, in control, what plugins at the edge send with ``send_to_control``; hook type ``studio``."""
+
+    @abstractmethod
+    def accept_edge_payload(self, ctx: Context, payload: EdgePayload) -> MaybeAwaitable[PayloadAnswer]:
+        """Take a payload. It may come more than once: ``payload.id`` says which one it is.
+
+        Return True (or None) for handled, False to let other studio plugins see it, or an
+        ``EdgePayloadResponse``; raise to get it again later.
+        """
 
 
 @runtime_checkable

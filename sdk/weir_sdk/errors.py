@@ -47,6 +47,20 @@ class NotFoundError(ServiceError):
     """No such app, LLM or price."""
 
 
+class PayloadTooLarge(ServiceError):  # noqa: N818 - the name is a promise of the documentation
+    """A payload for control is larger than 1 MiB."""
+
+
+class MetadataTooLarge(ServiceError):  # noqa: N818 - likewise
+    """A payload's metadata or correlation id is over a limit; the message says which."""
+
+
+class QueueFull(ServiceError):  # noqa: N818 - likewise
+    """A payload was not sent: the gateway has no room for it now, or its disk refuses writes."""
+
+    retryable = True
+
+
 class ServiceUnreachableError(ServiceError):
     """The gateway did not answer; it may be starting or stopping."""
 

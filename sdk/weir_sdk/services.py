@@ -1,12 +1,16 @@
-"""What a gateway does for its plugins: a log, and reads of its configuration."""
+"""What a gateway does for its plugins: a log, reads of its configuration, and a way to control."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, NoReturn, Protocol
+from collections.abc import Coroutine, Mapping
+from typing import Any, Literal, NoReturn, Protocol, TypeVar
 
 import msgspec
 
 from weir_sdk.errors import ServiceNotAvailableError
+from weir_sdk.waiting import wait_in_thread
+
+_Result = TypeVar("_Result")
 
 Runtime = Literal["gateway", "studio"]
 
@@ -64,7 +68,7 @@ class ModelPriceInfo(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class GatewayService(Protocol):
-    """Reads of the gateway's configuration, each with the service scope that it takes.
+    """Reads of the gateway's configuration and a way to control, each with the service scope that it takes.
 
     All raise ``MissingScopeError`` without the scope; those for one object raise ``NotFoundError``.
     """
@@ -89,6 +93,31 @@ class GatewayService(Protocol):
         """The price that the gateway charges now (``pricing.read``)."""
         ...
 
+    async def send_to_control(
+        self, payload: bytes, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """Send to the studio plugins in control (``control.send``); returns when the payload is durable.
+
+        Args:
+            payload: At most 1 MiB.
+            correlation_id: Your own; it comes back in the result. At most 256 bytes.
+            metadata: Your own. At most 50 entries, keys of 256 and values of 4096 bytes.
+
+        Returns:
+            ``pending_count``: how many payloads this edge has sent and has no result for, this one included.
+
+        Raises:
+            PayloadTooLarge, MetadataTooLarge: It is over a limit.
+            QueueFull: There is no room now.
+        """
+        ...
+
+    async def send_to_control_json(
+        self, value: Any, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """The same with a value that is sent as JSON."""
+        ...
+
 
 class Services:
     """``ctx.services``."""
@@ -109,6 +138,15 @@ class Services:
         if self._gateway is None:
             raise ServiceNotAvailableError("services.gateway exists only where ctx.runtime is 'gateway'")
         return self._gateway
+
+    def wait(self, call: Coroutine[Any, Any, _Result]) -> _Result:
+        """Wait for a service call in a plain ``def`` handler: ``services.wait(services.gateway.get_app(1))``.
+
+        Raises:
+            ServiceError: The handler runs in the event loop (``async def``, or inline): ``await`` the call.
+            Exception: What the call raises.
+        """
+        return wait_in_thread(call)
 
     @property
     def kv(self) -> NoReturn:

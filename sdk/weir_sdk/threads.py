@@ -11,6 +11,7 @@ from typing import Any
 
 from weir_sdk.errors import HandlerQuitError
 from weir_sdk.inflight import InFlight
+from weir_sdk.waiting import HANDLERS_LOOP
 
 
 class HandlerThreads:
@@ -100,6 +101,7 @@ class _Job:
         self.result: object = None
         self.error: BaseException | None = None
         self.abandoned = False
+        self._loop = loop
         self._context: Context = copy_context()
         self._function = function
         self._arguments = arguments
@@ -112,6 +114,7 @@ class _Job:
     def call(self) -> None:
         """Run the function and keep what came of it."""
         try:
+            self._context.run(HANDLERS_LOOP.set, self._loop)
             self.result = self._context.run(self._function, *self._arguments)
         except BaseException as error:  # noqa: BLE001 - foreign code; even an exit belongs to its caller
             self.error = error

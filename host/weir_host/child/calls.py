@@ -25,6 +25,8 @@ from weir_sdk import (
     Analytics,
     BudgetUsage,
     DataCollectionResponse,
+    EdgePayload,
+    EdgePayloadResponse,
     Event,
     ProxyLog,
     Request,
@@ -40,6 +42,7 @@ from weir_sdk.wire.events import (
     budget_usage_to_wire,
     proxy_log_to_wire,
 )
+from weir_sdk.wire.payloads import accepted_from_wire, payload_to_wire
 from weir_sdk.wire.requests import (
     auth_outcome_from_wire,
     auth_to_wire,
@@ -177,6 +180,14 @@ class WireCalls:
             return [await self._collect_or_say_why(event) for event in events]
         answer = await self._guard(_BATCH, self._extras.HandleBatch, lambda: batch_to_wire(events))
         return self._checked(_BATCH, lambda: batch_collected_from_wire(answer, len(events)))
+
+    async def edge_payload(self, payload: EdgePayload, /) -> EdgePayloadResponse:
+        """Call AcceptEdgePayload."""
+        name = "accept_edge_payload"
+        answer = await self._guard(
+            name, self._service.AcceptEdgePayload, lambda: payload_to_wire(payload, self._peer)
+        )
+        return accepted_from_wire(answer)
 
     async def _collect(self, name: str, event: Event) -> DataCollectionResponse:
         if name not in self._serves and _BATCH in self._serves:

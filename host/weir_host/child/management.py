@@ -1,4 +1,4 @@
-"""``MicrogatewayManagementService`` as one plugin sees it: reads of the configuration, within its scopes.
+"""``MicrogatewayManagementService`` as one plugin sees it: what its scopes allow.
 
 The plugin's id in a request is not looked at: the channel says who calls.
 """
@@ -14,8 +14,9 @@ from grpc import aio
 from weir_host.services import SnapshotGateway
 from weir_proto import gateway_services_pb2 as pb
 from weir_proto import plugin_events_pb2 as events_pb
-from weir_sdk.errors import ServiceError
+from weir_sdk.errors import MetadataTooLarge, PayloadTooLarge, QueueFull, ServiceError
 from weir_sdk.wire.gateway import app_to_wire, llm_to_wire, price_to_wire, service_status
+from weir_sdk.wire.payloads import refusal_to_wire
 
 _SERVICE: Final = "MicrogatewayManagementService"
 _EVENTS: Final = "PluginEventService"
@@ -32,14 +33,14 @@ def service_handlers(gateway: SnapshotGateway | None) -> Sequence[grpc.GenericRp
     Args:
         gateway: The plugin's own view of the configuration; None where it runs in the studio.
     """
-    methods = {} if gateway is None else _Reads(gateway).methods()
+    methods = {} if gateway is None else _Services(gateway).methods()
     management = pb.DESCRIPTOR.services_by_name[_SERVICE]
     events = events_pb.DESCRIPTOR.services_by_name[_EVENTS]
     return (_handlers(management, methods), _handlers(events, {}))
 
 
-class _Reads:
-    """The reads that exist; the rest is answered with UNIMPLEMENTED."""
+class _Services:
+    """The services that exist; the rest is answered with UNIMPLEMENTED."""
 
     def __init__(self, gateway: SnapshotGateway) -> None:
         self._gateway = gateway
@@ -54,6 +55,7 @@ class _Reads:
             "ListModelPrices": self.list_model_prices,
             "GetModelPrice": self.get_model_price,
             "GetLicenseInfo": self.get_license_info,
+            "QueueControlPayload": self.queue_control_payload,
         }
 
     async def list_llms(self, request: pb.ListLLMsRequest) -> pb.ListLLMsResponse:
@@ -85,6 +87,17 @@ class _Reads:
     async def get_model_price(self, request: pb.GetModelPriceRequest) -> pb.GetModelPriceResponse:
         price = await self._gateway.get_model_price(request.model_name, request.vendor)
         return pb.GetModelPriceResponse(model_price=price_to_wire(price))
+
+    async def queue_control_payload(
+        self, request: pb.QueueControlPayloadRequest
+    ) -> pb.QueueControlPayloadResponse:
+        try:
+            pending = await self._gateway.send_to_control(
+                request.payload, request.correlation_id, request.metadata
+            )
+        except (PayloadTooLarge, MetadataTooLarge, QueueFull) as error:
+            return refusal_to_wire(error)
+        return pb.QueueControlPayloadResponse(success=True, pending_count=pending)
 
     async def get_license_info(self, _: pb.GetLicenseInfoRequest) -> pb.GetLicenseInfoResponse:
         return pb.GetLicenseInfoResponse(license_valid=True, days_remaining=-1, license_type="community")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
@@ -12,9 +12,11 @@ from grpc import aio
 
 from weir_proto import gateway_services_pb2 as pb
 from weir_sdk.errors import ServiceNotAvailableError, ServiceUnreachableError
+from weir_sdk.payloads import check_payload, payload_json
 from weir_sdk.services import AppInfo, LlmInfo, ModelPriceInfo
 from weir_sdk.serving.broker import Broker
 from weir_sdk.wire.gateway import app_from_wire, llm_from_wire, price_from_wire, service_error
+from weir_sdk.wire.payloads import refusal_from_wire
 
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["MicrogatewayManagementService"]
 _OFFER_S: Final = 5.0
@@ -91,6 +93,29 @@ class RemoteGateway:
         context = self._context("pricing.read")
         request = pb.GetModelPriceRequest(context=context, model_name=model, vendor=vendor)
         return price_from_wire((await self._call("GetModelPrice", request)).model_price)
+
+    async def send_to_control(
+        self, payload: bytes, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """Send to the studio plugins; returns when it is durable."""
+        check_payload(payload, correlation_id, metadata or {})
+        request = pb.QueueControlPayloadRequest(
+            context=self._context("control.send"),
+            payload=bytes(payload),
+            correlation_id=correlation_id,
+            metadata=metadata or {},
+        )
+        answer = await self._call("QueueControlPayload", request)
+        if not answer.success:
+            raise refusal_from_wire(answer.error_message)
+        pending: int = answer.pending_count
+        return pending
+
+    async def send_to_control_json(
+        self, value: Any, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """The same with a value that is sent as JSON."""
+        return await self.send_to_control(payload_json(value), correlation_id, metadata)
 
     def _context(self, scope: str) -> pb.PluginContext:
         return pb.PluginContext(plugin_id=self._plugin_id, method_scope=scope)

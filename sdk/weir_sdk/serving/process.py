@@ -32,6 +32,7 @@ from weir_sdk.serving.hooks import Hooks
 from weir_sdk.serving.lifecycle import Description, Lifecycle
 from weir_sdk.serving.methods import Stream, Unary, service
 from weir_sdk.serving.output import Output
+from weir_sdk.serving.payloads import Payloads
 from weir_sdk.serving.plugin import ServedPlugin
 from weir_sdk.wire.failures import described
 
@@ -111,6 +112,7 @@ async def _add_services(
         **description.methods,
         **Hooks(served).methods,
         **collectors.methods,
+        **Payloads(served).methods,
     }
     extras: dict[str, Unary | Stream] = {"Describe": description.describe, "HandleBatch": collectors.batch}
     go_plugin = go_plugin_pb2.DESCRIPTOR.services_by_name

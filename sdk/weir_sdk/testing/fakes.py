@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from weir_sdk.errors import MissingScopeError, NotFoundError
+from weir_sdk.payloads import EdgePayload, check_payload, payload_json
 from weir_sdk.services import AppInfo, LlmInfo, ModelPriceInfo
 
 _Item = TypeVar("_Item")
@@ -47,6 +48,8 @@ class RecordingLogger:
 class FakeGateway:
     """``ctx.services.gateway`` with what a test puts into it.
 
+    What the plugin sends to control is kept in ``sent``, within the limits that a gateway has.
+
     Args:
         apps: Apps that can be read.
         llms: LLMs that can be read.
@@ -60,8 +63,9 @@ class FakeGateway:
         apps: Iterable[AppInfo] = (),
         llms: Iterable[LlmInfo] = (),
         prices: Iterable[ModelPriceInfo] = (),
-        scopes: Iterable[str] = ("apps.read", "llms.read", "pricing.read"),
+        scopes: Iterable[str] = ("apps.read", "llms.read", "pricing.read", "control.send"),
     ) -> None:
+        self.sent: list[EdgePayload] = []
         self._apps = {app.id: app for app in apps}
         self._llms = {llm.id: llm for llm in llms}
         self._prices = {(price.model, price.vendor): price for price in prices}
@@ -88,6 +92,28 @@ class FakeGateway:
     async def get_model_price(self, model: str, vendor: str) -> ModelPriceInfo:
         """One price."""
         return self._one(self._prices, (model, vendor), "pricing.read")
+
+    async def send_to_control(
+        self, payload: bytes, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """Keep a payload."""
+        self._require("control.send")
+        check_payload(payload, correlation_id, metadata or {})
+        self.sent.append(
+            EdgePayload(
+                id=f"payload-{len(self.sent) + 1}",
+                payload=bytes(payload),
+                correlation_id=correlation_id,
+                metadata=dict(metadata or {}),
+            )
+        )
+        return len(self.sent)
+
+    async def send_to_control_json(
+        self, value: Any, correlation_id: str = "", metadata: Mapping[str, str] | None = None
+    ) -> int:
+        """Keep a payload of JSON."""
+        return await self.send_to_control(payload_json(value), correlation_id, metadata)
 
     def _one(self, items: Mapping[Any, _Item], key: object, scope: str) -> _Item:
         self._require(scope)
