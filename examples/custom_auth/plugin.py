@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Lets callers in by a token of your own, in place of the gateway's credentials."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from weir_sdk import BasePlugin, Context, Credential, PluginResponse, Request
+from weir_sdk import BasePlugin, Context, Credential, PluginResponse, Request, serve
 
 
 class CustomAuth(BasePlugin):
@@ -42,3 +43,7 @@ class CustomAuth(BasePlugin):
             "required": ["valid_token"],
             "additionalProperties": False,
         }
+
+
+if __name__ == "__main__":
+    serve(CustomAuth)

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Keeps every event in files, one JSON object a line, in place of the gateway's database."""
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from weir_sdk import (
     DataCollector,
     Event,
     ProxyLog,
+    serve,
 )
 
 
@@ -57,3 +59,7 @@ class FileCollector(BasePlugin, DataCollector):
             "required": ["directory"],
             "additionalProperties": False,
         }
+
+
+if __name__ == "__main__":
+    serve(FileCollector)

@@ -1,10 +1,11 @@
+#!/usr/bin/env python3
 """Tells the upstream for whom a call is made."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from weir_sdk import BasePlugin, Context, PluginResponse, Request
+from weir_sdk import BasePlugin, Context, PluginResponse, Request, serve
 
 
 class RequestEnricher(BasePlugin):
@@ -26,7 +27,8 @@ class RequestEnricher(BasePlugin):
     async def handle_post_auth(self, ctx: Context, request: Request) -> None:
         request.headers.update(self._headers)
         request.headers["X-App-Id"] = str(ctx.app_id)
-        if ctx.vendor == "openai" and request.method == "POST":
+        # Not every body is a JSON object: sound to be transcribed is not.
+        if ctx.vendor == "openai" and request.body.startswith(b"{"):
             request.json().setdefault("user", f"app-{ctx.app_id}")
         ctx.metadata["enriched"] = "yes"
 
@@ -36,3 +38,7 @@ class RequestEnricher(BasePlugin):
             "properties": {"headers": {"type": "object", "additionalProperties": {"type": "string"}}},
             "additionalProperties": False,
         }
+
+
+if __name__ == "__main__":
+    serve(RequestEnricher)

@@ -32,6 +32,13 @@ def test_a_user_that_the_caller_named_stays(plugin: RequestEnricher) -> None:
     assert request.json()["user"] == "ada"
 
 
+@pytest.mark.parametrize("body", [b"", b"RIFF....WAVE", b"[]"])
+def test_a_body_that_is_no_json_object_stays_as_it_is(plugin: RequestEnricher, body: bytes) -> None:
+    request = make_request(body=body)
+    run(plugin.handle_post_auth, make_context(app_id=7), request)
+    assert request.body == body
+
+
 def test_later_hooks_are_told(plugin: RequestEnricher) -> None:
     ctx = make_context(app_id=7)
     run(plugin.handle_post_auth, ctx, make_request(json={"model": "gpt-4o"}))

@@ -1,10 +1,11 @@
+#!/usr/bin/env python3
 """Signs what the model says."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from weir_sdk import BasePlugin, Context, Response
+from weir_sdk import BasePlugin, Context, Response, serve
 
 
 class ResponseModifier(BasePlugin):
@@ -21,9 +22,22 @@ class ResponseModifier(BasePlugin):
         response.headers["X-Processed-By"] = self.name
 
     async def on_before_write(self, ctx: Context, response: Response) -> None:
-        if response.is_stream_chunk or response.status_code != 200:
+        if response.is_stream_chunk or not response.body.startswith(b"{"):
             return
-        for choice in response.json().get("choices", []):
-            message = choice.get("message", {})
-            if message.get("content"):
-                message["content"] += f"\n\n{self._closing_line}"
+        answer = response.json()
+        if answer.get("object") != "chat.completion":
+            return
+        for choice in answer["choices"]:
+            if choice["message"].get("content"):
+                choice["message"]["content"] += f"\n\n{self._closing_line}"
+
+    def get_config_schema(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {"closing_line": {"type": "string"}},
+            "additionalProperties": False,
+        }
+
+
+if __name__ == "__main__":
+    serve(ResponseModifier)

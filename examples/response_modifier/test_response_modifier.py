@@ -20,13 +20,13 @@ def test_every_answer_says_who_processed_it(plugin: ResponseModifier) -> None:
 
 
 def test_the_text_gets_a_closing_line(plugin: ResponseModifier) -> None:
-    response = make_response(json={"choices": [{"message": {"role": "assistant", "content": "Hello."}}]})
+    response = make_response(json=a_completion("Hello."))
     run(plugin.on_before_write, make_context(), response)
     assert response.json()["choices"][0]["message"]["content"] == "Hello.\n\nYours, Weir"
 
 
 def test_a_tool_call_stays_as_it_is(plugin: ResponseModifier) -> None:
-    body = b'{ "choices": [{"message": {"content": null, "tool_calls": []}}] }'
+    body = b'{ "object": "chat.completion", "choices": [{"message": {"content": null, "tool_calls": []}}] }'
     response = make_response(body=body)
     run(plugin.on_before_write, make_context(), response)
     assert response.body == body
@@ -39,7 +39,12 @@ def test_a_stream_passes_as_it_is(plugin: ResponseModifier, body: bytes) -> None
     assert response.body == body
 
 
-def test_an_error_stays_as_it_is(plugin: ResponseModifier) -> None:
-    response = make_response(status_code=502, body=b"upstream is away")
+@pytest.mark.parametrize("body", [b"", b"upstream is away", b'{"error": {"message": "no"}}', b"[]"])
+def test_anything_else_stays_as_it_is(plugin: ResponseModifier, body: bytes) -> None:
+    response = make_response(status_code=502, body=body)
     run(plugin.on_before_write, make_context(), response)
-    assert response.body == b"upstream is away"
+    assert response.body == body
+
+
+def a_completion(text: str) -> dict[str, object]:
+    return {"object": "chat.completion", "choices": [{"message": {"role": "assistant", "content": text}}]}
