@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import asyncpg  # type: ignore[import-untyped] # it ships no types
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from weir_collectors.errors import DatabaseUrlError
 
 # A process of any role works on a few things at a time; the sum over all processes must stay well below
 # the server's own limit, 100 unless set.
@@ -35,13 +36,17 @@ def create_postgres_engine(url: URL, *, patient: bool = False) -> AsyncEngine:
 
     Args:
         url: What libpq takes goes into its query: ``sslmode``, ``sslrootcert``, ``sslcert``, ``sslkey``,
-            ``passfile``, ``target_session_attrs``. What it does not name becomes a setting of the session.
+            ``passfile``, ``target_session_attrs``; other names are settings of the session.
         patient: Wait for ever for the end of a statement, rather than a minute.
+
+    Raises:
+        DatabaseUrlError: The driver is not installed.
     """
+    connect = connector(url, within_s=None if patient else _STATEMENT_WITHIN_S)
     return create_async_engine(
         # The address stays out of the engine, so that no error and no representation can show its password.
         "postgresql+asyncpg://",
-        async_creator=connector(url, within_s=None if patient else _STATEMENT_WITHIN_S),
+        async_creator=connect,
         hide_parameters=True,
         pool_size=_POOL_SIZE,
         max_overflow=_POOL_OVERFLOW,
@@ -57,6 +62,10 @@ def connector(url: URL, *, within_s: float | None) -> Callable[[], Awaitable[Any
     Args:
         within_s: Seconds until a statement that has no answer fails; None waits for ever.
     """
+    try:
+        import asyncpg  # type: ignore[import-untyped] # noqa: PLC0415 - an extra; it ships no types
+    except ImportError as error:
+        raise DatabaseUrlError("Postgres needs a driver: pip install 'weir-gateway[postgres]'") from error
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     # asyncpg lets its arguments win over the address, whose own settings are the admin's.
     defaults = {name: value for name, value in _SESSION.items() if name not in url.query}

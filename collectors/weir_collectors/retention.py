@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import Column, ColumnElement, Table, delete, select
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
 
 from weir_collectors.database import reading, reason_of
+from weir_collectors.days import DAY_US, OTHER_DAYS, Days, other_days
 from weir_collectors.dead_letters import LetterState
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.ranges import RangeState
@@ -26,8 +27,6 @@ from weir_collectors.restarting import RestartSettings, keep_running, pause
 from weir_collectors.tables import RECORDS, undecodable_events
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_core.clock import Clock
-
-_DAY_US: Final = 86_400_000_000
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +49,13 @@ class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class RetentionStatus:
-    """What was removed since the process started, in rows by table, and the longest transaction for it."""
+    """What was removed since the process started, in rows by table, and the longest transaction for it.
+
+    ``days`` are partitions of record tables that were dropped whole, which only Postgres has.
+    """
 
     removed: Counter[str] = field(default_factory=Counter)
+    days: Counter[str] = field(default_factory=Counter)
     longest_s: float = 0.0
     last_error: str | None = None
 
@@ -66,12 +69,18 @@ class _Aging:
     days: float
     going: Sequence[ColumnElement[bool]] = ()
 
+    @property
+    def name(self) -> str:
+        """What the table is called whatever the database."""
+        return self.table.name.removesuffix(OTHER_DAYS)
 
-def _aging(settings: RetentionSettings) -> tuple[_Aging, ...]:
+
+def _aging(settings: RetentionSettings, *, by_day: bool) -> tuple[_Aging, ...]:
     records = settings.records_days
     letters = settings.dead_letters_days
+    tables = [other_days(table) if by_day else table for table in RECORDS.values()]
     return (
-        *(_Aging(table, table.c.timestamp_us, records) for table in RECORDS.values()),
+        *(_Aging(table, table.c.timestamp_us, records) for table in tables),
         _Aging(undecodable_events, undecodable_events.c.failed_at_us, records),
         _Aging(
             dead_letters,
@@ -112,6 +121,7 @@ class Pruner:
         self._settings = settings
         self._sleep = sleep
         self._rows = settings.first_rows
+        self._by_day = engine.dialect.name == "postgresql"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop`` is set; a sweep under way ends with its transaction."""
@@ -126,17 +136,22 @@ class Pruner:
     async def sweep(self, stop: asyncio.Event) -> Counter[str]:
         """Remove everything that is too old now; return how many rows of each table.
 
+        On Postgres, records go by the day, when the whole of it is too old; rows are those of days without
+        a partition. This makes the coming days' partitions, too.
+
         Raises:
             DatabaseUnavailableError: The database does not answer now; what was removed stays removed.
         """
         removed: Counter[str] = Counter()
-        for aging in _aging(self._settings):
+        for aging in _aging(self._settings, by_day=self._by_day):
             while not stop.is_set():
                 count = await self._remove_some(aging)
                 if not count:
                     break
-                removed[aging.table.name] += count
+                removed[aging.name] += count
                 await self._sleep(self._settings.pause_s)
+        if self._by_day:
+            await self._turn_days()
         self.status.last_error = None
         return removed
 
@@ -146,13 +161,29 @@ class Pruner:
             self._logger.info("pruned", **removed, longest_transaction_s=round(self.status.longest_s, 4))
         await pause(stop, self._settings.sweep_every_s)
 
+    async def _turn_days(self) -> None:
+        now_us = self._clock.wall_us()
+        for table in RECORDS.values():
+            days = Days(self._engine, table)
+            try:
+                await days.make_ahead(now_us)
+                dropped = await days.drop_before(now_us - int(self._settings.records_days * DAY_US))
+            except (SQLAlchemyError, OSError) as error:
+                raise DatabaseUnavailableError(
+                    f"the days of {table.name} could not be turned over; the next sweep tries again: "
+                    f"{reason_of(error)}"
+                ) from error
+            if dropped:
+                self.status.days[table.name] += dropped
+                self._logger.info("pruned_days", table=table.name, days=dropped)
+
     async def _remove_some(self, aging: _Aging) -> int:
         try:
             ids = await self._too_old(aging)
             return await self._remove(aging, ids) if ids else 0
         except (SQLAlchemyError, OSError) as error:
             raise DatabaseUnavailableError(
-                f"old rows of {aging.table.name} could not be removed; the next sweep tries again: "
+                f"old rows of {aging.name} could not be removed; the next sweep tries again: "
                 f"{reason_of(error)}"
             ) from error
 
@@ -171,11 +202,11 @@ class Pruner:
                 delete(aging.table).where(aging.table.c.id.in_(ids), *self._conditions(aging))
             )
         self._adapt(self._clock.monotonic() - started)
-        self.status.removed[aging.table.name] += gone.rowcount
+        self.status.removed[aging.name] += gone.rowcount
         return len(ids)
 
     def _conditions(self, aging: _Aging) -> tuple[ColumnElement[bool], ...]:
-        before_us = self._clock.wall_us() - int(aging.days * _DAY_US)
+        before_us = self._clock.wall_us() - int(aging.days * DAY_US)
         return (aging.moment < before_us, *aging.going)
 
     def _adapt(self, took_s: float) -> None:

@@ -34,7 +34,10 @@ def id_column() -> Column[int]:
 
 
 def _records(name: str) -> Table:
-    """Events that no collector handled: the columns that can be filtered by, and the whole JSON value."""
+    """Events that no collector handled: the columns that can be filtered by, and the whole JSON value.
+
+    This is their shape on SQLite. On Postgres the migrations make them partitioned: see ``days``.
+    """
     table = Table(
         name,
         metadata,

@@ -376,7 +376,7 @@ def database(request: pytest.FixtureRequest) -> str:
 def database_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     if database == "sqlite":
         return f"sqlite:///{tmp_path / 'weir.db'}"
-    url: str = request.getfixturevalue("migrated_postgres")
+    url: str = request.getfixturevalue("shared_postgres")
     return url
 
 

@@ -14,10 +14,13 @@ import httpx2
 import pytest
 import pytest_asyncio
 import structlog
-from sqlalchemy import event
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_collectors.database import create_engine
+from weir_control import migrations
 from weir_control.migrations import upgrade
 from weir_control.plugins.probing import Prober
 from weir_control.principal import Actor
@@ -242,3 +245,21 @@ async def refusing(tmp_path_factory: pytest.TempPathFactory, migrated_database: 
         before = (await running.published()).revision
         yield running.admin
         assert (await running.published()).revision == before
+
+
+async def upgrade_to(revision: str, url: str) -> None:
+    """Bring a new database to an older version's shape."""
+
+    def run(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    if revision == "base":
+        return
+    engine = create_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(run)
+    await engine.dispose()

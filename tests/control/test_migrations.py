@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
+from tests.control.conftest import upgrade_to
 
 from weir_collectors import tables as collectors_tables
 from weir_collectors import (
@@ -22,7 +21,6 @@ from weir_collectors import (
     tables_erasing,
 )
 from weir_collectors.database import create_engine
-from weir_control import migrations
 from weir_control.errors import SchemaError
 from weir_control.migrations import upgrade
 from weir_control.store import tables as control_tables
@@ -96,7 +94,7 @@ def dump(path: Path) -> str:
 
 async def test_the_failures_known_before_become_dead_letters_with_their_events(tmp_path: Path) -> None:
     path = tmp_path / "weir.db"
-    await _upgrade_to("0002", path)
+    await upgrade_to("0002", f"sqlite:///{path}")
     with sqlite3.connect(path) as connection:
         connection.execute(
             "INSERT INTO records_proxy_logs (event_id, request_id, timestamp_us, app_id, value) "
@@ -120,19 +118,3 @@ async def test_the_failures_known_before_become_dead_letters_with_their_events(t
         ("e1", "sink", "away", 3, 9, "r1", 7, "ali", value, "failed"),
         ("handled-by-another", "sink", "away", 3, 9, None, None, None, None, "failed"),
     ]
-
-
-async def _upgrade_to(revision: str, path: Path) -> None:
-    """Bring a new database to an older version's shape."""
-
-    def run(connection: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-        config.set_main_option("path_separator", "os")
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-
-    engine = create_engine(f"sqlite:///{path}")
-    async with engine.begin() as connection:
-        await connection.run_sync(run)
-    await engine.dispose()

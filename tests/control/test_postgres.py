@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError
-from tests.control.conftest import Api, PlayedProber, probing_admin
+from tests.control.conftest import Api, PlayedProber, probing_admin, upgrade_to
 
+from weir_collectors import tables as collectors_tables
+from weir_collectors import (
+    tables_accounting,  # noqa: F401 - its tables are on the same metadata
+    tables_dead_letters,  # noqa: F401 - likewise
+    tables_erasing,  # noqa: F401 - likewise
+)
 from weir_collectors.database import create_engine
-from weir_control.migrations import upgrade
+from weir_control.errors import SchemaError, StoreUnavailableError
+from weir_control.migrations import require_current, upgrade
+from weir_control.store import tables as control_tables
 from weir_core.secrets import KeyRing
 
 pytestmark = pytest.mark.system
 
+REVISIONS = ["base", "0001", "0002", "0003", "0004", "0005"]
+
+RECORD = (
+    "INSERT INTO records_proxy_logs (event_id, request_id, timestamp_us, value) VALUES ('e', 'r', 5, '{}')"
+)
 PRICE = {"vendor": "openai", "model": "gpt-4o", "input": "1"}
 
 
 @pytest.fixture
-async def admin(tmp_path: Path, postgres: str, keyring: KeyRing) -> AsyncIterator[Api]:
-    await upgrade(postgres)
-    await upgrade(postgres)
-    async with probing_admin(tmp_path, postgres, keyring, PlayedProber()) as api:
+async def admin(tmp_path: Path, migrated_postgres: str, keyring: KeyRing) -> AsyncIterator[Api]:
+    async with probing_admin(tmp_path, migrated_postgres, keyring, PlayedProber()) as api:
         yield api
 
 
@@ -60,11 +75,65 @@ async def test_a_bound_token_sees_what_is_inside(admin: Api) -> None:
     "statement", ["UPDATE audit_log SET id = 9", "DELETE FROM audit_log", "TRUNCATE audit_log"]
 )
 async def test_the_database_itself_refuses_to_change_the_audit_log(
-    admin: Api, postgres: str, statement: str
+    admin: Api, migrated_postgres: str, statement: str
 ) -> None:
-    engine = create_engine(postgres)
+    engine = create_engine(migrated_postgres)
     with pytest.raises(DBAPIError, match="append-only"):
         async with engine.begin() as connection:
             await connection.execute(text(statement))
     await engine.dispose()
     assert len(await admin.data("GET", "/audit-log")) == 1
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_a_database_of_any_older_version_is_brought_up_to_date_with_its_rows(
+    postgres: str, revision: str
+) -> None:
+    await upgrade_to(revision, postgres)
+    engine = create_engine(postgres)
+    has_records = revision > "0001" and revision != "base"
+    if has_records:
+        async with engine.begin() as connection:
+            await connection.execute(text(RECORD))
+    await upgrade(postgres)
+    await require_current(postgres)
+    async with engine.begin() as connection:
+        again = await connection.execute(text(f"{RECORD} ON CONFLICT DO NOTHING RETURNING id"))
+        assert again.scalars().all() == ([] if has_records else [1])
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+async def test_upgrades_at_once_make_one_database(postgres: str) -> None:
+    await asyncio.gather(*(asyncio.to_thread(lambda: asyncio.run(upgrade(postgres))) for _ in range(3)))
+    await require_current(postgres)
+
+
+async def test_a_database_that_is_not_upgraded_is_refused_with_what_to_do(postgres: str) -> None:
+    with pytest.raises(SchemaError, match=r"no tables of Weir yet.*weir db upgrade"):
+        await require_current(postgres)
+    await upgrade_to("0005", postgres)
+    with pytest.raises(SchemaError, match=r"revision 0005.*weir db upgrade"):
+        await require_current(postgres)
+
+
+async def test_an_address_where_nobody_listens_is_an_error_without_its_password() -> None:
+    for attempt in (upgrade, require_current):
+        with pytest.raises(StoreUnavailableError) as caught:
+            await attempt("postgresql://weir:hunter2@127.0.0.1:1/weir")
+        assert "hunter2" not in str(caught.value)
+
+
+def differences(connection: Connection) -> list[Any]:
+    """Between the migrated tables and those the code works with, but for what partitions need."""
+
+    def compared(item: Any, name: str | None, kind: str, *_: object) -> bool:
+        is_record_key = kind == "unique_constraint" and item.table.name.startswith("records_")
+        return not (is_record_key or (kind == "table" and str(name).endswith("_other")))
+
+    everything = MetaData()
+    for metadata in (control_tables.metadata, collectors_tables.metadata):
+        for table in metadata.tables.values():
+            table.to_metadata(everything)
+    options = {"compare_type": True, "include_object": compared}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), everything))

@@ -181,6 +181,16 @@ config_head: Final = Table(
 )
 """One row, the newest revision. Every change takes it first, so that revisions commit in order."""
 
+config_publication: Final = Table(
+    "config_publication",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    _text("leader"),
+    Column("revision", BigInteger, nullable=False),
+)
+"""One row: who publishes, the how manieth that is, and the newest revision that readers can see."""
+
 config_outbox: Final = Table(
     "config_outbox",
     metadata,

@@ -97,17 +97,31 @@ def postgres(postgres_server: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: str) -> Iterator[str]:
-    """URL of a database with this version's tables, which tests share: each empties what it works with."""
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """Name of a database with this version's tables that nobody connects to."""
     with _database(postgres_server) as url:
         asyncio.run(upgrade(url))
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def migrated_postgres(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """URL of a database with this version's tables that is this test's alone."""
+    with _database(postgres_server, postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """The same for many small tests, of which each empties what it works with."""
+    with _database(postgres_server, postgres_template) as url:
         yield url
 
 
 @contextmanager
-def _database(server: str) -> Iterator[str]:
+def _database(server: str, template: str = "template0") -> Iterator[str]:
     name = f"weir_{uuid.uuid4().hex}"
-    _execute(server, f'CREATE DATABASE "{name}"')
+    _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     try:
         yield f"{server.rpartition('/')[0]}/{name}"
     finally:
