@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from weir_cli.data_dir import DataDir, write_private
 from weir_cli.errors import DataDirError
+from weir_control.migrations import require_current, upgrade
+from weir_core.errors import SettingsError
 from weir_core.secrets import KeyRing
 from weir_core.settings import Settings
 
@@ -14,11 +16,31 @@ def database_url(settings: Settings, data_dir: DataDir) -> str:
     return f"sqlite:///{data_dir.database}" if given is None else given.get_secret_value()
 
 
+def is_embedded(settings: Settings) -> bool:
+    """Whether the database belongs to this machine's gateway alone, which then sees to its tables itself."""
+    given = settings.database_url
+    return given is None or given.get_secret_value().startswith("sqlite")
+
+
+async def prepare_database(settings: Settings, data_dir: DataDir) -> None:
+    """Bring the tables up to date in embedded mode; elsewhere see to it that somebody has done so.
+
+    A database that several gateways share is upgraded when its admin says so, with ``weir db upgrade``:
+    gateways of the version before may still be at work on it.
+
+    Raises:
+        SchemaError: The tables are not this version's.
+        StoreUnavailableError: The database cannot be reached or written.
+    """
+    prepare = upgrade if is_embedded(settings) else require_current
+    await prepare(database_url(settings, data_dir))
+
+
 def encryption_keys(settings: Settings, data_dir: DataDir) -> str:
     """The configured keys, or those of the data directory's own file, which is made on the first start.
 
     Raises:
-        SettingsError: A key is not base64 or not 32 bytes long.
+        SettingsError: A key is not base64 or not 32 bytes long, or none is given for a shared database.
         DataDirError: The directory has a database but its key file is gone.
     """
     text = _keys_text(settings, data_dir)
@@ -32,6 +54,12 @@ def _keys_text(settings: Settings, data_dir: DataDir) -> str:
     file = data_dir.encryption_keys
     if file.exists():
         return file.read_text(encoding="ascii").strip()
+    if not is_embedded(settings):
+        # Every gateway on this database must open what the others have sealed.
+        raise SettingsError(
+            "WEIR_ENCRYPTION_KEYS is not set, and a Postgres needs the same keys in every gateway that uses "
+            "it; make one with: openssl rand -base64 32"
+        )
     if data_dir.database.exists():
         # A new key would let Weir start and then fail to open every stored secret.
         raise DataDirError(

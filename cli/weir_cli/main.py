@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weir_cli import collect, dead_letters, doctor, erase, relay, tokens, topics
-from weir_cli.bootstrap import database_url, encryption_keys
+from weir_cli import collect, dead_letters, doctor, erase, keys, relay, tokens, topics
+from weir_cli.bootstrap import database_url, encryption_keys, is_embedded
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
 from weir_cli.logs import configure_logs
@@ -26,6 +26,7 @@ database = typer.Typer(no_args_is_help=True, help="The database's tables.")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(topics.app, name="topics")
+app.add_typer(keys.app, name="keys")
 app.add_typer(plugin.app, name="plugin")
 app.command()(relay.relay)
 app.command()(collect.collect)
@@ -88,9 +89,12 @@ def serve(
 
 @database.command("upgrade")
 def upgrade_database(data_dir: DataDirFlag = None, config: Config = None) -> None:
-    """Bring the tables to this version's shape. weir serve does it by itself."""
+    """Bring the tables to this version's shape. With SQLite, weir serve does so by itself."""
     settings = load_settings(config, {"data_dir": data_dir})
     place = DataDir.at(settings.data_dir)
-    encryption_keys(settings, place)
+    if is_embedded(settings):
+        # A database without its keys would be taken for one that has lost them.
+        encryption_keys(settings, place)
+    typer.echo("Upgrading the database; this may take a while.", err=True)
     asyncio.run(upgrade(database_url(settings, place)))
     typer.echo("The database is up to date.")

@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from rich.console import Console
 
 from weir_cli.admin import admit_admin, demo_admin, open_store
-from weir_cli.bootstrap import database_url, encryption_keys
+from weir_cli.bootstrap import encryption_keys, prepare_database
 from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.demo import DemoSetup, begin_demo, upstream_command
 from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
@@ -28,7 +28,6 @@ from weir_cli.processes import child_environment, spawn
 from weir_cli.readiness import wait_until_ready
 from weir_cli.stopping import StopSignal
 from weir_cli.supervisor import Supervisor
-from weir_control.migrations import upgrade
 from weir_core.clock import SystemClock
 from weir_core.settings import Settings
 
@@ -62,7 +61,7 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
     data_dir.prepare_run()
     listeners = Listeners.open(settings.host, settings.port, data_dir)
     keys = encryption_keys(settings, data_dir)
-    await upgrade(database_url(settings, data_dir))
+    await prepare_database(settings, data_dir)
     admission = await _admit(settings, data_dir, keys, demo=demo)
     household = Household(
         settings=settings,
