@@ -112,6 +112,8 @@ class HostedPlugin:
         """Change the wish; None means that nobody wants the plugin any more."""
         if _encoded(plugin) == _encoded(self._wanted):
             return
+        if self._wanted is None and plugin is not None:
+            self._come_back(plugin)
         self._wanted = plugin
         self._settled.clear()
         self._changed.set()
@@ -273,6 +275,13 @@ class HostedPlugin:
     def _served_long(self) -> bool:
         """Whether a loss now is a first one, after which it is started anew without a pause."""
         return self._clock.monotonic() - self._ready_at >= self._limits.stable_s
+
+    def _come_back(self, plugin: Plugin) -> None:
+        """What lingers for earlier requests serves no new ones, unless it is what is wanted now."""
+        if self._running_as is not None and _what_starts(self._running_as) != _what_starts(plugin):
+            self._retire()
+            self._has_served = False
+            self._note("starting", "", settled=False)
 
     async def _linger(self) -> None:
         """Requests that began when the plugin was wanted may still call it."""

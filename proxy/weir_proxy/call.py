@@ -9,6 +9,7 @@ from weir_core.usage import Answer, Usage
 from weir_core.vendors import Operation
 from weir_core.vendors.body import RequestFields
 from weir_host.calls import CallInfo
+from weir_host.tenure import Tenure
 from weir_proxy.capture import stricter
 from weir_proxy.client import ClientRequest
 from weir_proxy.configuration import Configuration, ServedLlm, Target
@@ -31,7 +32,8 @@ class Caller(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, kw_only=True):
     """One call. The first block is known when it is routed; the rest is filled in on the way.
 
-    ``method``, ``path`` and ``query`` are as the client sent them, or as a plugin changed them.
+    ``method``, ``path`` and ``query`` are as the client sent them, or as a plugin changed them. ``held`` are
+    its plugins by id; while they are told of its end, they are held beyond it.
     """
 
     configuration: Configuration
@@ -57,6 +59,8 @@ class Call(msgspec.Struct, kw_only=True):
     caller: Caller | None = None
     model: str | None = None
     plugin_ms: dict[str, float] = {}
+    held: dict[int, Tenure] = {}
+    plugins_are_told: bool = False
 
     upstream_body: bytes = b""
     hides_usage_chunk: bool = False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from weir_core.objects import HookType, Llm, Plugin, StreamMode
+from weir_core.objects import Attachment, HookType, Llm, Plugin, StreamMode
 from weir_core.prices import PriceTable
 from weir_core.snapshot import Snapshot
 from weir_core.vendors import Operation, Vendor, get_vendor
@@ -18,6 +18,7 @@ from weir_proxy.routes import Mode, clean_native_path, match_llm
 
 _GUARDS: frozenset[HookType] = frozenset(("pre_auth", "auth", "post_auth"))
 _MAX_KNOWN_TARGETS = 4096
+_MOST_STAND_INS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class HookPoint:
 
     ``shown_headers`` are the lower-case globs of request headers that also go to the client;
     ``config_override`` is laid over the plugin's config and gives the attachment an instance of its own.
+    Until that is ready for the first time, those of the overrides before (``stand_ins``) go on serving.
     """
 
     plugin_id: int
@@ -36,6 +38,7 @@ class HookPoint:
     default_app_id: int | None
     shown_headers: tuple[str, ...]
     config_override: Mapping[str, Any]
+    stand_ins: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ class Configuration:
             previous.prices if previous is not None and same_prices else PriceTable(snapshot.model_prices)
         )
         self.by_id: Mapping[int, ServedLlm] = {
-            llm.id: _serve(llm, snapshot.plugins) for llm in snapshot.llms.values()
+            llm.id: _serve(llm, snapshot.plugins, previous.by_id.get(llm.id) if previous else None)
+            for llm in snapshot.llms.values()
         }
         self.by_slug: Mapping[str, ServedLlm] = {served.llm.slug: served for served in self.by_id.values()}
         self._known: dict[tuple[str, str], Target] = {}
@@ -140,7 +144,8 @@ def _find_operation(vendor: Vendor, method: str, native_path: str) -> Operation:
     return operation
 
 
-def _serve(llm: Llm, plugins: Mapping[int, Plugin]) -> ServedLlm:
+def _serve(llm: Llm, plugins: Mapping[int, Plugin], before: ServedLlm | None) -> ServedLlm:
+    stand_ins = partial(_stand_ins, _points(before))
     vendor = get_vendor(llm.vendor)
     key_headers = vendor.upstream_auth_headers(llm.api_key.reveal()) if llm.api_key else []
     # Answers are read for their usage, so none is asked for in compressed form.
@@ -153,10 +158,10 @@ def _serve(llm: Llm, plugins: Mapping[int, Plugin]) -> ServedLlm:
         set_lines=header_lines(set_headers),
         default_headers=(*vendor.default_headers, ("user-agent", "weir")),
         reserved_headers=reserved_headers(set_headers),
-        pre_auth=_stage(llm, plugins, "pre_auth"),
-        auth=_stage(llm, plugins, "auth"),
-        post_auth=_stage(llm, plugins, "post_auth"),
-        response=_stage(llm, plugins, "on_response"),
+        pre_auth=_stage(llm, plugins, "pre_auth", stand_ins),
+        auth=_stage(llm, plugins, "auth", stand_ins),
+        post_auth=_stage(llm, plugins, "post_auth", stand_ins),
+        response=_stage(llm, plugins, "on_response", stand_ins),
     )
 
 
@@ -165,7 +170,28 @@ def _one_pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
-def _stage(llm: Llm, plugins: Mapping[int, Plugin], hook_type: HookType) -> tuple[HookPoint, ...]:
+def _points(served: ServedLlm | None) -> Mapping[int, HookPoint]:
+    if served is None:
+        return {}
+    stages = (served.pre_auth, served.auth, served.post_auth, served.response)
+    return {point.plugin_id: point for stage in stages for point in stage}
+
+
+def _stand_ins(before: Mapping[int, HookPoint], attachment: Attachment) -> tuple[Mapping[str, Any], ...]:
+    point = before.get(attachment.plugin_id)
+    if point is None:
+        return ()
+    if point.config_override == attachment.config_override:
+        return point.stand_ins
+    return (point.config_override, *point.stand_ins)[:_MOST_STAND_INS]
+
+
+def _stage(
+    llm: Llm,
+    plugins: Mapping[int, Plugin],
+    hook_type: HookType,
+    stand_ins: Callable[[Attachment], tuple[Mapping[str, Any], ...]],
+) -> tuple[HookPoint, ...]:
     """The active plugins of a stage in attachment order.
 
     A plugin that an admin switched off is not there at all; one that merely is not running still is.
@@ -186,6 +212,7 @@ def _stage(llm: Llm, plugins: Mapping[int, Plugin], hook_type: HookType) -> tupl
                 default_app_id=attachment.default_app_id,
                 shown_headers=tuple(glob.lower() for glob in attachment.response_headers),
                 config_override=attachment.config_override,
+                stand_ins=stand_ins(attachment),
             )
         )
     return tuple(points)

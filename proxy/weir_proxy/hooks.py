@@ -24,12 +24,13 @@ from typing import Any, Protocol, TypeVar
 from weir_host.calls import CallInfo, RequestOutcome
 from weir_host.errors import PluginError, PluginNotReadyError, PluginTimeoutError, PluginTooLargeError
 from weir_host.host import PluginHost
-from weir_host.instance import Instance
+from weir_host.instance import Calls
 from weir_host.invoke import call_with_deadline
 from weir_proxy.call import Call, Caller
 from weir_proxy.configuration import HookPoint
 from weir_proxy.errors import PluginAnswerError, RefusalError
 from weir_proxy.headers import header_changes
+from weir_proxy.held import may_serve, serving
 from weir_sdk import Credential, PluginResponse, Request, Response, StreamComplete
 
 _Result = TypeVar("_Result")
@@ -145,10 +146,9 @@ class HookPipeline:
             response = changed or response
         return response
 
-    def may_serve(self, point: HookPoint, handler: str) -> bool:
+    def may_serve(self, call: Call, point: HookPoint, handler: str) -> bool:
         """Whether the plugin has this handler; one that cannot run now may have it."""
-        plugin = self._plugin(point)
-        return plugin is None or plugin.implements(handler)
+        return may_serve(self._host, call, point, handler)
 
     async def stream_complete(
         self, call: Call, point: HookPoint, info: CallInfo, stream: StreamComplete, within_s: float
@@ -169,7 +169,7 @@ class HookPipeline:
         self,
         call: Call,
         point: HookPoint,
-        hook: Callable[[Instance, _Subject], Coroutine[Any, Any, _Result]],
+        hook: Callable[[Calls, _Subject], Coroutine[Any, Any, _Result]],
         subject: _Subject,
     ) -> _Result | None:
         """One hook under its deadline; None when it failed and its failure is to be passed over."""
@@ -183,22 +183,17 @@ class HookPipeline:
         self,
         call: Call,
         point: HookPoint,
-        hook: Callable[[Instance, _Subject], Coroutine[Any, Any, _Result]],
+        hook: Callable[[Calls, _Subject], Coroutine[Any, Any, _Result]],
         subject: _Subject,
         within_s: float,
     ) -> _Result:
         started = time.perf_counter()
         try:
-            plugin = self._plugin(point)
-            if plugin is None:
-                raise PluginNotReadyError(f"plugin {point.plugin} is not ready")
+            plugin = serving(self._host, call, point)
             return await call_with_deadline(hook(plugin, subject), self._loop.time() + within_s, self._loop)
         finally:
             spent = (time.perf_counter() - started) * 1000
             call.plugin_ms[point.plugin] = round(call.plugin_ms.get(point.plugin, 0.0) + spent, 3)
-
-    def _plugin(self, point: HookPoint) -> Instance | None:
-        return self._host.get(point.plugin_id, point.config_override)
 
 
 def view_of(call: Call) -> Request:

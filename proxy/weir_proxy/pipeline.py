@@ -17,6 +17,7 @@ from weir_proxy.errors import ClientGoneError, PluginAnswerError, RefusalError, 
 from weir_proxy.exchange import ask_for_usage, choose_model, note_failure
 from weir_proxy.gateway import Gateway
 from weir_proxy.headers import presented_credential
+from weir_proxy.held import release
 from weir_proxy.hooks import introduce
 from weir_proxy.intake import check_mode, read_fields, read_whole
 from weir_proxy.stream import answer_stream
@@ -49,6 +50,9 @@ async def serve_call(
             "a call could not be recorded and was cut off", request_id=call.request_id, error=str(error)
         )
         await cut_off(call)
+    finally:
+        if not call.plugins_are_told:
+            release(call)
 
 
 async def _serve_and_record(gateway: Gateway, call: Call) -> None:

@@ -10,6 +10,7 @@ from weir_host.calls import CallInfo
 from weir_host.errors import PluginNotReadyError
 from weir_proxy.call import Call
 from weir_proxy.configuration import HookPoint
+from weir_proxy.held import release
 from weir_proxy.hooks import HookPipeline
 from weir_sdk import StreamComplete
 
@@ -48,7 +49,7 @@ class StreamEnds:
 
     def wanted(self, call: Call) -> bool:
         """Whether a plugin of the call's LLM has the handler, so that its stream is worth keeping."""
-        return any(self._hooks.may_serve(point, _HANDLER) for point in call.served.response)
+        return any(self._hooks.may_serve(call, point, _HANDLER) for point in call.served.response)
 
     def tell(self, call: Call, stream: StreamComplete, *, cut: bool) -> None:
         """Tell every plugin with the handler, in attachment order; returns at once.
@@ -58,7 +59,7 @@ class StreamEnds:
             stream: What went out.
             cut: Whether ``stream`` holds only its beginning.
         """
-        points = [point for point in call.served.response if self._hooks.may_serve(point, _HANDLER)]
+        points = [point for point in call.served.response if self._hooks.may_serve(call, point, _HANDLER)]
         size = len(stream.body) + len(stream.request_body)
         if self._waiting_bytes + size > self._most_waiting_bytes:
             for point in points:
@@ -67,6 +68,7 @@ class StreamEnds:
             return
         metadata = {**call.info.metadata, CUT_MARK: "true"} if cut else dict(call.info.metadata)
         self._waiting_bytes += size
+        call.plugins_are_told = True
         telling = asyncio.create_task(self._tell(call, points, replace(call.info, metadata=metadata), stream))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
@@ -87,3 +89,4 @@ class StreamEnds:
                 await self._hooks.stream_complete(call, point, info, stream, self._deadline_s)
         finally:
             self._waiting_bytes -= len(stream.body) + len(stream.request_body)
+            release(call)

@@ -41,7 +41,7 @@ class StreamHooks:
     def __init__(self, hooks: HookPipeline, call: Call, headers: Headers) -> None:
         self._stages: list[_Stage] = []
         for point in call.served.response:
-            if point.stream_mode != "off" and hooks.may_serve(point, "on_before_write"):
+            if point.stream_mode != "off" and hooks.may_serve(call, point, "on_before_write"):
                 plugin = _StreamPlugin(hooks, call, point, headers)
                 self._stages.append(
                     _BufferStage(plugin) if point.stream_mode == "buffer" else _ChunkStage(plugin)

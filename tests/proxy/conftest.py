@@ -26,6 +26,7 @@ from weir_proxy.configuration import Configuration, HookPoint
 from weir_proxy.errors import ClientGoneError, RefusalError
 from weir_proxy.gateway import Gateway
 from weir_proxy.headers import RequestHeaders
+from weir_proxy.held import release
 from weir_proxy.hooks import HookPipeline
 from weir_proxy.intake import read_fields
 from weir_proxy.metrics import Metrics
@@ -126,6 +127,8 @@ class StreamingRoom:
             streamed.hung_up = True
         if not call.recorded:
             await gateway.recorder.record(call)
+        if not call.plugins_are_told:
+            release(call)
         await gateway.stream_ends.close(10)
         return streamed
 

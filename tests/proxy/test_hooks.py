@@ -32,6 +32,9 @@ class FailingHost:
         self.overrides.append(override)
         return self
 
+    def hold(self, *_: object) -> None:
+        return None
+
     async def response_body(self, *_: object) -> NoReturn:
         raise self.error
 
