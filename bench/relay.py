@@ -10,47 +10,32 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import random
-import statistics
 import tempfile
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from tests.support.servers.kafka import KafkaServer
 
-from weir_core.clock import SystemClock, parse_rfc3339, rfc3339
-from weir_streams.admission import Admission, EventIds
+from bench.spooled import fill_spool
+from bench.turns import Turn, print_turns, timed
+from weir_core.clock import SystemClock, parse_rfc3339
 from weir_streams.cloudevents import kafka_headers
 from weir_streams.embedded import EmbeddedLog
-from weir_streams.events import EVENT_TOPICS, Analytics, BudgetUsage, EncodedEvent, Event, Latency, ProxyLog
+from weir_streams.events import EVENT_TOPICS, EncodedEvent
 from weir_streams.kafka.publisher import Publisher
 from weir_streams.kafka.relay import Relay
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings
 from weir_streams.kafka.topics import TopicOptions, open_topic_admin, planned_topics
-from weir_streams.settings import SpoolSettings
-from weir_streams.spool import Spool
 
 _PARTITIONS: Final = 6
-_APPS: Final = 50
-_BODY_WORDS: Final = 250
 _AT_ONCE: Final = 4096
-
-
-class Turn(NamedTuple):
-    """One way of sending everything: events per second of time, and of this process's CPU time."""
-
-    events_per_s: float
-    events_per_cpu_s: float
 
 
 class Ready(NamedTuple):
@@ -75,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server = KafkaServer(work / "kafka")
         stack.callback(server.stop)
         server.start()
-        _fill(work / "data", options.requests)
+        fill_spool(work / "data", options.requests)
         bare, relay = asyncio.run(_turns(work / "data", server.bootstrap_servers, options.rounds))
-    _print(Console(), bare, relay)
+    print_turns(Console(), "Spool to Kafka", bare, "relay", relay)
     return 0
 
 
@@ -94,9 +79,7 @@ async def _timed(events: int, send: Callable[[KafkaSettings], Awaitable[None]], 
     settings = KafkaSettings(bootstrap_servers=servers, prefix=f"bench{uuid.uuid4().hex[:8]}.")
     async with open_topic_admin(settings) as admin:
         await admin.apply(planned_topics(settings, TopicOptions(partitions=_PARTITIONS)))
-    began, began_cpu = time.perf_counter(), time.process_time()
-    await send(settings)
-    return Turn(events / (time.perf_counter() - began), events / (time.process_time() - began_cpu))
+    return await timed(events, send(settings))
 
 
 async def _send_bare(ready: Sequence[Ready], settings: KafkaSettings) -> None:
@@ -150,71 +133,6 @@ async def _read(root: Path) -> list[Ready]:
             ready.append(Ready(record.partition.topic, record.key, record.value, headers, timestamp_ms))
     await consumer.close()
     return ready
-
-
-def _fill(root: Path, requests: int) -> None:
-    words = random.Random(1)
-    spool = Spool.open(
-        root, settings=SpoolSettings(), clock=SystemClock(), logger=structlog.get_logger("weir.spool")
-    )
-    for number in range(requests):
-        admission = Admission(
-            request_id=uuid.uuid4().hex,
-            started_us=SystemClock().wall_us(),
-            llm_id=1,
-            llm_slug="gpt",
-            vendor="openai",
-            method="POST",
-            path="/v1/chat/completions",
-        )
-        slot = spool.admit(admission)
-        spool.append(slot, _family(admission, slot.event_ids, number % _APPS, words))
-    spool.close()
-
-
-def _family(admission: Admission, ids: EventIds, app_id: int, words: random.Random) -> list[Event]:
-    identity: dict[str, Any] = {
-        "request_id": admission.request_id,
-        "timestamp": rfc3339(admission.started_us),
-        "app_id": app_id,
-        "llm_id": 1,
-        "llm_slug": "gpt",
-        "vendor": "openai",
-    }
-    log = ProxyLog(
-        **identity,
-        event_id=ids.proxy_log,
-        method="POST",
-        path=admission.path,
-        response_code=200,
-        outcome="served",
-        latency_ms=Latency(total=812.5, upstream=800.1),
-        request_body=_prose(words),
-        response_body=_prose(words),
-    )
-    analytics = Analytics(**identity, event_id=ids.analytics, prompt_tokens=310, response_tokens=290)
-    budget = BudgetUsage(**identity, event_id=ids.budget_usage, tokens_used=600, cost="0.004")
-    return [log, analytics, budget]
-
-
-def _prose(words: random.Random) -> str:
-    """About 1.5 KB that compresses as text does."""
-    return " ".join(format(words.randrange(4096), "x") * 2 for _ in range(_BODY_WORDS))
-
-
-def _print(console: Console, bare: Sequence[Turn], relay: Sequence[Turn]) -> None:
-    table = Table("", "events/s", "events/s of CPU", title="Spool to Kafka, medians", box=box.SIMPLE_HEAD)
-    for name, turns in (("bare client", bare), ("relay", relay)):
-        whole = statistics.median(turn.events_per_s for turn in turns)
-        of_cpu = statistics.median(turn.events_per_cpu_s for turn in turns)
-        table.add_row(name, f"{whole:,.0f}", f"{of_cpu:,.0f}")
-    pairs = list(zip(relay, bare, strict=True))
-    table.add_row(
-        "ratio",
-        f"{statistics.median(mine.events_per_s / theirs.events_per_s for mine, theirs in pairs):.2f}",
-        f"{statistics.median(mine.events_per_cpu_s / theirs.events_per_cpu_s for mine, theirs in pairs):.2f}",
-    )
-    console.print(table)
 
 
 if __name__ == "__main__":
