@@ -6,87 +6,12 @@ import asyncio
 import os
 import random
 import signal
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.gateway import eventually
-from tests.support.load import Load, anthropic, openai
-from tests.support.records import KINDS
-from tests.support.world import World, open_world
-
-from weir_cli.mock_upstream.process import RunningMock, running
+from tests.support.books import all_records, assert_streams_were_torn, check_the_books, under_load
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
-
-# Long enough streams that every kill finds some of them between two events.
-PACE = {"first_byte_ms": 15, "chunk_ms": 8}
-
-
-@asynccontextmanager
-async def under_load(tmp_path: Path) -> AsyncIterator[tuple[World, Load]]:
-    """A gateway of two workers whose calls go to both vendors, one in three past response plugins."""
-    with running(tmp_path / "calls.jsonl", **PACE) as upstream:
-        async with open_world(tmp_path / "data", upstream, workers="2") as world:
-            watched = await world.door()
-            await world.attach(watched, "Stamp", "on_response", on_error="fail_closed")
-            llm_ids = [world.openai_id, world.anthropic_id, watched.llm_id]
-            await world.gateway.write("PATCH", f"apps/{world.caller.app_id}", llm_ids=llm_ids)
-            asks = (openai("gpt"), anthropic("claude"), openai(watched.slug))
-            headers = dict(world.client.headers)
-            load = Load(world.gateway.url, asks, headers)
-            load.start()
-            yield world, load
-
-
-async def all_records(world: World, load: Load) -> dict[str, list[dict[str, Any]]]:
-    """Every record, once everything that was answered or asked upstream is recorded."""
-    gateway, upstream = world.gateway, world.upstream
-    asked = {call.headers["x-request-id"] for call in upstream.calls()} | set(load.completed)
-    found: dict[str, list[dict[str, Any]]] = {}
-
-    async def complete() -> bool:
-        for kind in KINDS:
-            found[kind] = await gateway.records(kind)
-        return all(asked <= {record["request_id"] for record in found[kind]} for kind in KINDS)
-
-    await eventually(complete, "everything is recorded", within_s=60)
-    await world.families.settled()
-    return {kind: await gateway.records(kind) for kind in KINDS}
-
-
-def check_the_books(records: dict[str, list[dict[str, Any]]], load: Load, upstream: RunningMock) -> None:
-    """One record of each kind for every completed answer and every upstream call; nothing else unexplained."""
-    logs = {record["request_id"]: record for record in records["proxy-logs"]}
-    for kind in KINDS:
-        twice = [
-            key
-            for key, count in Counter(record["request_id"] for record in records[kind]).items()
-            if count > 1
-        ]
-        assert not twice, f"{kind} recorded twice: {twice[:3]}"
-        events = Counter(record["event_id"] for record in records[kind])
-        assert max(events.values()) == 1
-        missing = set(load.completed) - {record["request_id"] for record in records[kind]}
-        assert not missing, f"{kind} lost {len(missing)} of {len(load.completed)}: {sorted(missing)[:3]}"
-    assert {logs[request_id]["outcome"] for request_id in load.completed} == {"served"}
-    asked = Counter(call.headers["x-request-id"] for call in upstream.calls())
-    assert max(asked.values()) == 1
-    for kind in KINDS:
-        assert set(asked) <= {record["request_id"] for record in records[kind]}
-    for request_id in set(logs) - set(asked):
-        assert logs[request_id]["outcome"] == "gateway_error", logs[request_id]
-    bills = {record["request_id"]: record for record in records["analytics"]}
-    for request_id, log in logs.items():
-        if log["outcome"] == "gateway_error" and request_id in asked:
-            assert bills[request_id]["usage_source"] == "estimated"
-            assert bills[request_id]["total_tokens"] > 0
-    for request_id in load.torn:
-        # Recorded as served, it died between its record and its last byte.
-        assert logs[request_id]["outcome"] in ("gateway_error", "served"), logs[request_id]
 
 
 async def test_everything_is_killed_ten_times_under_load_and_nothing_is_lost_or_doubled(
@@ -116,11 +41,3 @@ async def test_single_children_are_killed_under_load_and_nothing_is_lost_or_doub
         records = await all_records(world, load)
         check_the_books(records, load, world.upstream)
     assert_streams_were_torn(records, load)
-
-
-def assert_streams_were_torn(records: dict[str, list[dict[str, Any]]], load: Load) -> None:
-    """Otherwise the kills showed nothing."""
-    lost = {record["request_id"] for record in records["proxy-logs"] if record["outcome"] == "gateway_error"}
-    assert len(load.completed) > 100
-    assert any(record["latency_ms"]["plugins"] for record in records["proxy-logs"])
-    assert {kind for request_id, kind in load.torn.items() if request_id in lost} == {"stream"}

@@ -1,0 +1,83 @@
+"""A whole gateway on Postgres, whose processes and whose database are killed under load."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.books import all_records, check_the_books, under_load
+from tests.support.servers.availability import server_needed
+from tests.support.servers.postgres import PostgresServer, postgres_programs
+
+from weir_core.secrets import KeyRing
+
+pytestmark = [pytest.mark.system, pytest.mark.crash, pytest.mark.timeout(300)]
+
+WEIR = Path(sys.executable).with_name("weir")
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    """A Postgres of this test's own, to be killed."""
+    with server_needed("Postgres"):
+        postgres_programs()
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def weir(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of ``weir`` against a database."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
+    return subprocess.run(
+        [str(WEIR), *arguments],
+        env={**environment, "WEIR_DATABASE_URL": url, "WEIR_ENCRYPTION_KEYS": KeyRing.generate_key()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_a_gateway_on_a_database_without_tables_ends_and_says_what_to_do(
+    postgres: str, tmp_path: Path
+) -> None:
+    refused = weir(postgres, "serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    assert refused.returncode == 1
+    assert "weir db upgrade" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_gateway_and_database_are_killed_under_load_and_nothing_is_lost_or_doubled(
+    tmp_path: Path, server: PostgresServer
+) -> None:
+    moments = random.Random(5432)
+    url = server.url()
+    upgraded = await asyncio.to_thread(weir, url, "db", "upgrade", "--data-dir", str(tmp_path / "data"))
+    assert upgraded.returncode == 0, upgraded.stderr
+    settings = {"database_url": url, "encryption_keys": KeyRing.generate_key()}
+    async with under_load(tmp_path, **settings) as (world, load):
+        for victims in ("database", "gateway", "both", "database"):
+            await asyncio.sleep(moments.uniform(0.3, 1.0))  # the random moment is the test
+            if victims != "gateway":
+                await asyncio.to_thread(server.kill)
+            if victims != "database":
+                await world.gateway.kill_everything()
+            if victims != "gateway":
+                await asyncio.sleep(moments.uniform(0.0, 1.0))  # so is the length of the outage
+                await asyncio.to_thread(server.start)
+            if victims != "database":
+                await world.gateway.start()
+        await load.stop()
+        records = await all_records(world, load)
+        check_the_books(records, load, world.upstream)
+    assert len(load.completed) > 100
