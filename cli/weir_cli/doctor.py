@@ -23,7 +23,7 @@ from weir_cli.doctor_settings import Configured, configured
 from weir_cli.doctor_spool import SpoolFacts, examine_spool, survey, unreadable
 from weir_cli.doctor_store import Origins, examine_database
 from weir_cli.options import Config, DataDirFlag
-from weir_cli.roles.proxy import spool_settings, with_kafka
+from weir_cli.spools import spool_settings, with_kafka
 from weir_core.clock import SystemClock
 from weir_streams.errors import SpoolFormatError
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
+from weir_streams.payloads import PAYLOAD_GROUP
 
 
 class EventKind(StrEnum):
@@ -38,5 +39,5 @@ DECIDING_GROUPS: Final = {kind.topic: kind.group for kind in EventKind}
 ACCOUNTANT_GROUP: Final = "weir.accountant"
 """The consumer group that adds up what was used and spent, whoever handles it."""
 
-REQUIRED_GROUPS: Final = (*DECIDING_GROUPS.values(), ACCOUNTANT_GROUP)
+REQUIRED_GROUPS: Final = (*DECIDING_GROUPS.values(), ACCOUNTANT_GROUP, PAYLOAD_GROUP)
 """What no segment of a spool may be deleted before, whatever the configuration."""

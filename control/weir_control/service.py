@@ -12,8 +12,12 @@ from weir_control.plugins.changes import PluginChanges
 from weir_control.plugins.probing import Prober, Probing
 from weir_control.publisher import Publisher
 from weir_control.store.store import Store
+from weir_control.studio.runtime import HostFactory, Studio
 from weir_control.workers import Workers
 from weir_streams.config_feed import ConfigFeed
+from weir_streams.log import EventLog
+from weir_streams.reports import Logger
+from weir_streams.spool import Spool
 
 
 class ControlService:
@@ -27,6 +31,7 @@ class ControlService:
     """
 
     def __init__(self, store: Store, feed: ConfigFeed, prober: Prober, version: str) -> None:
+        self._store = store
         self.workers = Workers(store.clock)
         self.publisher = Publisher(store, feed)
         deps = ControlDeps(
@@ -39,6 +44,21 @@ class ControlService:
         """The management API; safe to hand requests from outside to."""
         self.internal_app: Starlette = create_internal_app(self.workers)
         """Takes the workers' reports; only for a socket that nothing from outside is handed to."""
+
+    def studio(
+        self, *, log: EventLog, spool: Spool, make_host: HostFactory, name: str, logger: Logger
+    ) -> Studio:
+        """The studio plugins and what is delivered to them; for the one process that leads."""
+        return Studio(
+            self._store,
+            self.publisher,
+            self.workers,
+            log=log,
+            spool=spool,
+            make_host=make_host,
+            name=name,
+            logger=logger,
+        )
 
     async def start(self) -> None:
         """Publish the newest revision, and each one after it. Returns at once."""

@@ -13,7 +13,7 @@ from weir_cli.kafka import instance_name, kafka_settings, open_event_log, relay_
 from weir_cli.listening import Listeners
 from weir_cli.orders import Orders
 from weir_cli.plans import Household, children
-from weir_cli.roles.proxy import spool_settings
+from weir_cli.spools import spool_settings
 from weir_cli.supervisor import ChildPlan
 from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from weir_cli.roles.proxy import spool_settings
+from weir_cli.spools import spool_settings
 from weir_collectors.kinds import ACCOUNTANT_GROUP, EventKind
 from weir_core.settings import Settings, SpoolOptions
+from weir_streams.payloads import PAYLOAD_GROUP
 
 
 def test_the_spool_table_reaches_the_spool_in_its_own_units() -> None:
@@ -14,8 +15,8 @@ def test_the_spool_table_reaches_the_spool_in_its_own_units() -> None:
     assert (spool.retention_bytes, spool.slots) == (7, 9)
 
 
-def test_retention_waits_for_the_deciding_groups_and_the_accountant() -> None:
-    groups = {kind.group for kind in EventKind} | {ACCOUNTANT_GROUP}
+def test_retention_waits_for_the_deciding_groups_the_accountant_and_the_delivery_of_payloads() -> None:
+    groups = {kind.group for kind in EventKind} | {ACCOUNTANT_GROUP, PAYLOAD_GROUP}
     assert set(spool_settings(Settings()).required_groups) == groups
 
 

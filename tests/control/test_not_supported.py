@@ -28,9 +28,6 @@ REFUSED: list[tuple[str, dict[str, Any], str, Any]] = [
     ("/apps", APP, "allowed_ips", ["10.0.0.0/8"]),
     ("/plugins", PLUGIN, "command", "grpc://127.0.0.1:5000"),
     ("/plugins", PLUGIN, "hook_type", "custom_endpoint"),
-    ("/plugins", PLUGIN, "hook_type", "studio"),
-    ("/plugins", PLUGIN, "runtime", "studio"),
-    ("/plugins", PLUGIN, "plugin_type", "studio"),
     ("/model-prices", PRICE, "currency", "EUR"),
 ]
 

@@ -18,7 +18,9 @@ from weir_cli.kafka import instance_name, open_event_log, open_ranges
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.bookkeeping import Bookkeeping
 from weir_cli.roles.context import RoleContext
+from weir_cli.roles.edge_payloads import edge_payloads
 from weir_cli.roles.reporting import report_forever
+from weir_cli.spools import open_side_spool
 from weir_collectors.database import create_engine
 from weir_collectors.status import WorkerStatus
 from weir_collectors.worker import CollectorWorker, WorkerSettings
@@ -38,12 +40,17 @@ async def run(context: RoleContext) -> None:
         feed = _NamespaceFeed(
             FileConfigFeed(context.data_dir.config, context.keyring, context.logger), settings.edge_namespace
         )
+        # Nothing of this spool is a request's, so that no observer reads it.
+        spool = open_side_spool(context, tuple)
+        opened.callback(spool.close)
+        payloads = await opened.enter_async_context(edge_payloads(context, spool))
         host = PluginHost(
             runtime="gateway",
             hook_types=frozenset(("data_collection",)),
             gateway_reads=feed.current,
             plugin_modules=settings.plugin_modules,
             plugin_dirs=settings.plugin_dirs,
+            payloads=payloads,
             edge_id=settings.edge_id,
             edge_namespace=settings.edge_namespace,
             logger=structlog.get_logger("weir.plugins"),

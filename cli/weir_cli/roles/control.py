@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import structlog
 import uvicorn
 
 from weir_cli.bootstrap import database_url
+from weir_cli.kafka import instance_name, open_event_log
 from weir_cli.roles.context import RoleContext
+from weir_cli.spools import open_side_spool
 from weir_collectors.database import create_engine
 from weir_control.service import ControlService
 from weir_control.store.store import Store
+from weir_control.studio.runtime import STUDIO_HOOKS
+from weir_core.snapshot import Snapshot
+from weir_host.host import PluginHost
 from weir_host.probe import probe
 from weir_streams.config_feed import FileConfigFeed
+from weir_streams.offsets import known_groups
+from weir_streams.payloads import RESULT_GROUPS
 
 _GRACE_S = 3
 
@@ -40,10 +49,60 @@ async def run(context: RoleContext) -> None:
         )
         await service.start()
         opened.push_async_callback(service.stop)
+        await _run_studio(context, service, opened)
         management, reports = context.listeners
         await _serve_until(
             context.stop.stopping, {management: _server(service.app), reports: _server(service.internal_app)}
         )
+
+
+async def _run_studio(context: RoleContext, service: ControlService, opened: AsyncExitStack) -> None:
+    """Host the studio plugins and deliver to them until ``opened`` is left."""
+    settings, root = context.settings, context.data_dir.root
+    spool = open_side_spool(context, partial(_result_groups, root))
+    opened.callback(spool.close)
+    log = open_event_log(
+        settings.kafka,
+        root,
+        instance=instance_name(root, context.name),
+        clock=context.clock,
+        logger=context.logger,
+    )
+    opened.push_async_callback(log.close)
+
+    def make_host(snapshot: Callable[[], Snapshot]) -> PluginHost:
+        return PluginHost(
+            runtime="studio",
+            hook_types=STUDIO_HOOKS,
+            gateway_reads=snapshot,
+            plugin_modules=settings.plugin_modules,
+            plugin_dirs=settings.plugin_dirs,
+            edge_id=settings.edge_id,
+            edge_namespace=settings.edge_namespace,
+            logger=structlog.get_logger("weir.plugins"),
+            clock=context.clock,
+        )
+
+    studio = asyncio.create_task(
+        service.studio(
+            log=log,
+            spool=spool,
+            make_host=make_host,
+            name=context.name,
+            logger=structlog.get_logger("weir.studio"),
+        ).run()
+    )
+
+    async def stop() -> None:
+        studio.cancel()
+        await asyncio.gather(studio, return_exceptions=True)
+
+    opened.push_async_callback(stop)
+
+
+def _result_groups(root: Path) -> Collection[str]:
+    """Who counts results at the edges that read this spool in place."""
+    return [group for group in known_groups(root) if group.startswith(RESULT_GROUPS)]
 
 
 async def _serve_until(stop: asyncio.Event, servers: Mapping[socket.socket, _Server]) -> None:

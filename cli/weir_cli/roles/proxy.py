@@ -13,19 +13,16 @@ from prometheus_client import CollectorRegistry
 
 from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
+from weir_cli.roles.edge_payloads import edge_payloads
 from weir_cli.roles.reporting import report_forever
+from weir_cli.spools import spool_settings, with_kafka
 from weir_collectors.groups import observer_groups
-from weir_collectors.kinds import REQUIRED_GROUPS
-from weir_core.settings import Settings
 from weir_host.host import PluginHost
 from weir_proxy.server import ProxyOptions, ProxyWorker
 from weir_streams.config_feed import FileConfigFeed
-from weir_streams.kafka.relay import RELAY_GROUP
-from weir_streams.settings import SpoolSettings
 from weir_streams.spool import Spool
 
 _HOOK_TYPES: Final = frozenset(("pre_auth", "auth", "post_auth", "on_response"))
-_SECONDS_PER_HOUR: Final = 3600.0
 
 
 async def run(context: RoleContext) -> None:
@@ -42,14 +39,17 @@ async def run(context: RoleContext) -> None:
             needed_groups=tuple
             if with_kafka(settings)
             else partial(_observers, feed, settings.edge_namespace),
+            owner=context.name,
         )
         opened.callback(spool.close)
+        payloads = await opened.enter_async_context(edge_payloads(context, spool))
         host = PluginHost(
             runtime="gateway",
             hook_types=_HOOK_TYPES,
             gateway_reads=lambda: worker.snapshot,
             plugin_modules=settings.plugin_modules,
             plugin_dirs=settings.plugin_dirs,
+            payloads=payloads,
             edge_id=settings.edge_id,
             edge_namespace=settings.edge_namespace,
             logger=structlog.get_logger("weir.plugins"),
@@ -75,28 +75,6 @@ async def run(context: RoleContext) -> None:
 def _observers(feed: FileConfigFeed, namespace: str) -> Collection[str] | None:
     snapshot = feed.current(namespace)
     return None if snapshot is None else observer_groups(snapshot)
-
-
-def with_kafka(settings: Settings) -> bool:
-    """Whether the spool only has to keep what the relay has not delivered."""
-    return settings.kafka.bootstrap_servers is not None
-
-
-def spool_settings(settings: Settings) -> SpoolSettings:
-    """The ``[spool]`` table in the event path's own terms.
-
-    Retention waits for the deciding groups; with Kafka, where these read there, for the relay alone.
-    """
-    spool = settings.spool
-    return SpoolSettings(
-        sync=spool.sync,
-        segment_bytes=spool.segment_bytes,
-        slots=settings.max_in_flight,
-        max_bytes=spool.max_bytes,
-        retention_s=spool.retention_hours * _SECONDS_PER_HOUR,
-        retention_bytes=spool.retention_bytes,
-        required_groups=(RELAY_GROUP,) if with_kafka(settings) else REQUIRED_GROUPS,
-    )
 
 
 def _options(context: RoleContext, *, with_metrics: bool) -> ProxyOptions:

@@ -75,10 +75,9 @@ BudgetResetDay = OnlyNull
 AllowedIps = OnlyEmptyList
 # plugins; of its commands, ``weir_host.commands`` says which kinds come later
 HookType = Annotated[
-    Literal["pre_auth", "auth", "post_auth", "on_response", "data_collection"],
-    _Later("custom_endpoint", "studio"),
+    Literal["pre_auth", "auth", "post_auth", "on_response", "data_collection", "studio"],
+    _Later("custom_endpoint"),
 ]
-Runtime = Annotated[Literal["gateway"], _Later("studio", default="gateway")]
-PluginType = Annotated[Literal["gateway"], _Later("studio")]
+Runtime = Annotated[Literal["gateway", "studio"], _Later(default="gateway")]
 # model-prices
 Currency = Annotated[Literal["USD"], _LATER]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import RowMapping
 
-from weir_control.errors import ConflictError
+from weir_control.errors import ConflictError, invalid
 from weir_control.plugins.authority import check_change, check_config
 from weir_control.plugins.checksums import check_checksum
 from weir_control.plugins.models import PluginInput
@@ -64,6 +64,7 @@ class PluginChanges:
             ForbiddenError: The caller may not put it there, or may not give the secrets in it.
         """
         check_reach(caller, body.namespace)
+        _check_runtime(body)
         async with self._store.reading() as connection:
             # Before the trial start, which takes seconds; and again in the transaction, where it counts.
             slug = await choose_slug(connection, caller, PLUGIN, body.name, body.slug)
@@ -100,6 +101,7 @@ class PluginChanges:
             ForbiddenError: The caller may not move it there, or may not touch its secrets.
         """
         check_reach(caller, body.namespace)
+        _check_runtime(body)
         before = self._opened(current)
         body = before.with_secrets_for(caller, body)
         check_change(caller, before.document, body.model_dump(), holds_secrets=before.holds_secrets)
@@ -183,7 +185,17 @@ class PluginChanges:
 
 def _values(body: PluginInput) -> dict[str, Any]:
     values = body.model_dump(include=set(COLUMNS))
-    return values | {"hook_types": body.named_hook_types()}
+    return values | {"hook_types": body.named_hook_types(), "runtime": body.where()}
+
+
+def _check_runtime(body: PluginInput) -> None:
+    others = [hook for hook in body.named_hook_types() or () if hook != "studio"]
+    if body.where() == "studio" and others:
+        raise invalid(
+            "hook_types",
+            f"a plugin of the runtime studio has the hook type studio alone, not {others[0]}; "
+            "with the runtime gateway it can have both",
+        )
 
 
 def _candidate(body: PluginInput, plugin_id: int, slug: str) -> Plugin:

@@ -7,8 +7,15 @@ from typing import Any, Final
 
 from weir_core.objects import HookType
 
-HOOK_TYPES: Final[tuple[HookType, ...]] = ("pre_auth", "auth", "post_auth", "on_response", "data_collection")
-"""Those that exist now, in the order in which a request meets them."""
+HOOK_TYPES: Final[tuple[HookType, ...]] = (
+    "pre_auth",
+    "auth",
+    "post_auth",
+    "on_response",
+    "data_collection",
+    "studio",
+)
+"""Those that exist now, in the order in which a request meets them; control comes last."""
 
 
 def effective_hook_types(plugin: Mapping[Any, Any]) -> list[HookType]:

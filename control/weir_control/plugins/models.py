@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from weir_control.api import not_supported as later
 from weir_control.api.answers import Stored
 from weir_control.api.fields import Description, InputModel, Name, Namespace, Slug, all_different
-from weir_core.objects import HookType, OnOutage
+from weir_core.objects import HookType, OnOutage, Runtime
 from weir_host.commands import parse_command
 from weir_host.errors import InvalidCommandError
 from weir_host.instance import State
@@ -105,15 +105,19 @@ class PluginInput(InputModel):
         max_length=16,
         description="The stages it works at. Without hook_type and hook_types: all that it implements.",
     )
-    plugin_type: later.PluginType | None = Field(
-        default=None, description="The reference's name for runtime."
+    plugin_type: Literal["gateway", "studio"] | None = Field(
+        default=None, description="The reference's name for runtime; where given, it counts."
     )
     collector: CollectorInput = Field(default_factory=CollectorInput)
     service_scopes: list[ServiceScope] = Field(
         default_factory=list, max_length=100, description="What of the gateway's services it may use."
     )
     is_active: bool = Field(default=True, description="Your wish; only you change it.")
-    runtime: later.Runtime = "gateway"
+    runtime: later.Runtime = Field(
+        default="gateway",
+        description="Where it runs: at the edge, or in control (`studio`). A gateway plugin with the hook "
+        "type `studio` runs in both.",
+    )
     required_for_ready: bool = Field(
         default=False, description="The gateway is not ready (`GET /ready`) while this plugin is not."
     )
@@ -122,7 +126,13 @@ class PluginInput(InputModel):
     def named_hook_types(self) -> list[HookType] | None:
         """The hook types of both fields, in order; None when the admin named none."""
         named: list[HookType] = [*([self.hook_type] if self.hook_type else []), *(self.hook_types or [])]
+        if not named and self.where() == "studio":
+            return ["studio"]
         return list(dict.fromkeys(named)) or None
+
+    def where(self) -> Runtime:
+        """The runtime, by either of its names."""
+        return self.plugin_type or self.runtime
 
 
 class Collector(BaseModel):

@@ -1,0 +1,1 @@
+"""What control runs for plugins: their studio halves, and what the edge sends to these."""

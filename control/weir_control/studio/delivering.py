@@ -1,0 +1,124 @@
+"""One payload to the studio plugins: who is asked, in which order, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from weir_control.studio.inbox import Waiting
+from weir_core.snapshot import Snapshot
+from weir_host.errors import PluginError, PluginNotReadyError
+from weir_host.host import PluginHost
+from weir_host.instance import Instance
+from weir_host.invoke import call_with_deadline
+from weir_sdk.payloads import EdgePayload as ShownPayload
+from weir_streams.payloads import EdgePayload
+
+HANDLER: Final = "accept_edge_payload"
+_TIMEOUT_S: Final = 30.0
+_US: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one try.
+
+    Attributes:
+        kind: ``handled`` is done with, also with an error; ``failed`` is to be tried again; ``declined`` by
+            every plugin that was asked; ``nobody`` could be asked now.
+        error: What went wrong.
+        handled_by: The plugin that handled it.
+        metadata: What that plugin gave for the result.
+    """
+
+    kind: Literal["handled", "failed", "declined", "nobody"]
+    error: str = ""
+    handled_by: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Delivery:
+    """Asks studio plugins: the one with the sender's own id first, then the others by their ids.
+
+    Args:
+        host: Hosts them.
+        snapshot: What is configured now.
+        timeout_s: For each call.
+    """
+
+    def __init__(
+        self, host: PluginHost, snapshot: Callable[[], Snapshot], timeout_s: float = _TIMEOUT_S
+    ) -> None:
+        self._host = host
+        self._snapshot = snapshot
+        self._timeout_s = timeout_s
+
+    async def attempt(self, waiting: Waiting, declined: set[int]) -> Verdict:
+        """Try once.
+
+        Args:
+            waiting: The payload.
+            declined: Plugins that have said that it is not theirs; those that say so now are added.
+        """
+        asked = False
+        for plugin in self._receivers(waiting.payload):
+            asked = True
+            if plugin.plugin_id in declined:
+                continue
+            verdict = await self._ask(plugin, waiting)
+            if verdict is not None:
+                return verdict
+            declined.add(plugin.plugin_id)
+        if not asked:
+            return Verdict("nobody", "no studio plugin accepts payloads")
+        return Verdict("declined", "every studio plugin that accepts payloads has declined it")
+
+    async def _ask(self, plugin: Instance, waiting: Waiting) -> Verdict | None:
+        """What one plugin says; None when it declines."""
+        try:
+            async with plugin.turn(HANDLER):
+                loop = asyncio.get_running_loop()
+                call = plugin.edge_payload(_shown(waiting))
+                answer = await call_with_deadline(call, loop.time() + self._timeout_s, loop)
+        except PluginNotReadyError as error:
+            return Verdict("nobody", str(error))
+        except PluginError as error:
+            return Verdict("failed", str(error))
+        if answer.handled:
+            return Verdict("handled", answer.error_message, plugin.plugin_id, answer.metadata)
+        if answer.error_message:
+            return Verdict("failed", f"plugin {plugin.name!r}: {answer.error_message}")
+        return None
+
+    def _receivers(self, payload: EdgePayload) -> Iterator[Instance]:
+        for plugin_id in self._in_order(payload):
+            plugin = self._host.get(plugin_id)
+            if plugin is not None and plugin.implements(HANDLER):
+                yield plugin
+
+    def _in_order(self, payload: EdgePayload) -> Iterable[int]:
+        reachable = (
+            plugin.id
+            for plugin in self._snapshot().plugins.values()
+            if plugin.is_active
+            and "studio" in plugin.hook_types
+            and plugin.namespace in ("", payload.edge_namespace)
+        )
+        return sorted(reachable, key=lambda plugin_id: (plugin_id != payload.plugin_id, plugin_id))
+
+
+def _shown(waiting: Waiting) -> ShownPayload:
+    payload = waiting.payload
+    return ShownPayload(
+        id=payload.event_id,
+        payload=payload.content(),
+        edge_id=payload.edge_id,
+        edge_namespace=payload.edge_namespace,
+        plugin_id=payload.plugin_id,
+        correlation_id=payload.correlation_id,
+        metadata=dict(payload.metadata),
+        edge_timestamp=waiting.sent_at_us / _US,
+        received_timestamp=waiting.received_at_us / _US,
+    )
