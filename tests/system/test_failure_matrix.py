@@ -46,13 +46,13 @@ SERVED = Fate("served", "200", "served", marked=True)
 PASSED = Fate("goes on without it", "200", "served")
 ERROR = Fate("500 `plugin_error`", "500 plugin_error", "blocked")
 UNAVAILABLE = Fate("503 `plugin_unavailable`", "503 plugin_unavailable", "blocked")
-CUT_ERROR = Fate("the stream ends with `plugin_error`", "200, then plugin_error", "blocked")
-CUT_UNAVAILABLE = Fate("the stream ends with `plugin_unavailable`", "200, then plugin_unavailable", "blocked")
-BUILT_IN = Fate("the gateway's own credential check decides", "401 invalid_api_key", "denied")
-UNTOLD = Fate("the plugin is not told", "200", "served")
+CUT_ERROR = Fate("the stream ends: `plugin_error`", "200, then plugin_error", "blocked")
+CUT_UNAVAILABLE = Fate("the stream ends: `plugin_unavailable`", "200, then plugin_unavailable", "blocked")
+BUILT_IN = Fate("the built-in check decides", "401 invalid_api_key", "denied")
+UNTOLD = Fate("it is not told", "200", "served")
 AWAITED = Fate("waits until it has started", "200", "", marked=True, recorded=(0, 0, 0))
 HANDLED = Fate("collected", "200", "", marked=True, recorded=(0, 0, 0))
-LETTER = Fate("stored, and a dead letter", "200", "served", letters=3)
+LETTER = Fate("stored, dead letter", "200", "served", letters=3)
 LATE = Fate(
     "stored, and a dead letter, though it may have the event", "200", "served", marked=True, letters=3
 )
@@ -103,6 +103,25 @@ TABLE: Final[dict[str, Row]] = {
     # Attachments only narrow down what a collector gets.
     "detached": _NOT_ASKED._replace(collection=HANDLED),
 }
+
+MANNERS: Final = {
+    "works": "nothing",
+    "raises": "its handler raises",
+    "exits": "its handler calls `sys.exit`",
+    "rubbish": "its handler answers rubbish",
+    "waits": "its handler waits past its deadline",
+    "blocks": "its handler computes past its deadline",
+    "crashed": "its process crashes in a call",
+    "killed": "its process is killed in a call",
+    "restarted": "it is started anew by a change",
+    "starting": "it is still starting",
+    "cannot start": "it cannot start",
+    "started at last": "it starts at last",
+    "bad config": "it refuses its config",
+    "deactivated": "it is switched off (`is_active: false`)",
+    "detached": "it is detached",
+}
+"""The ways to fail, in the document's words."""
 
 IMPOSSIBLE: Final = {
     ("python", "crashed"): "it cannot end but with the gateway's own process, which test_kills.py is about",
@@ -276,3 +295,17 @@ async def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
 @pytest.mark.parametrize(("manner", "place"), CELLS)
 async def test_a_call_ends_as_the_table_says(outcomes: Outcomes, manner: str, place: Place) -> None:
     assert outcomes[manner, place] == expected(manner, place)
+
+
+def in_words(manner: str, policy: int) -> str:
+    """A row of the document's table."""
+    row = TABLE[manner]
+    pairs = (row.request, row.auth, row.response, row.chunk, row.complete)
+    fates = [*(pair[policy] for pair in pairs), row.collection]
+    return f"| {' | '.join([MANNERS[manner], *(fate.words for fate in fates)])} |"
+
+
+@pytest.mark.parametrize("policy", [0, 1])
+async def test_the_document_says_what_the_table_says(policy: int) -> None:
+    rows = [in_words(manner, policy) for manner in TABLE]
+    assert "\n".join(rows) in DOCUMENT.read_text()
