@@ -116,6 +116,13 @@ class StoreUnavailableError(ControlError):
     code = "store_unavailable"
 
 
+class LeadershipLostError(ControlError):
+    """Another control process does now what only one may do."""
+
+    retryable = True
+    code = "leadership_lost"
+
+
 class SchemaError(ControlError):
     """The database's tables are not those this version knows."""
 

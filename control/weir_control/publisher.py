@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import structlog
 
 from weir_collectors.backoff import Backoff
+from weir_control.store.leadership import Leadership
 from weir_control.store.snapshots import read_snapshot
 from weir_control.store.store import Store, newest_revision
 from weir_streams.config_feed import ConfigFeed
@@ -27,14 +29,22 @@ class Publisher:
 
     Args:
         sleep: Waits; a test may take its place.
+        leadership: For a feed that several control processes share: only the leader publishes, and the others
+            know from the database what has been. None for a feed that is this process's alone.
     """
 
     def __init__(
-        self, store: Store, feed: ConfigFeed, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        store: Store,
+        feed: ConfigFeed,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        leadership: Leadership | None = None,
     ) -> None:
         self._store = store
         self._feed = feed
         self._sleep = sleep
+        self._leadership = leadership
+        self._epoch: int | None = None
         self._changed = asyncio.Event()
         self._published = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -53,6 +63,8 @@ class Publisher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._leadership is not None:
+            await self._leadership.resign()
 
     async def wait_for(self, revision: int) -> None:
         """Return when this revision, or a later one, is published."""
@@ -75,7 +87,9 @@ class Publisher:
             await self._wait_for_change()
 
     async def _catch_up(self) -> None:
-        """Publish until nothing is newer."""
+        """Publish until nothing is newer, or hear what the leader has published."""
+        if self._leadership is not None and not await self._leads(self._leadership):
+            return
         if self.published_revision < 0:
             await self._go_past_readers()
         while True:
@@ -86,9 +100,28 @@ class Publisher:
                 self.failure = None
                 return
             snapshot = await read_snapshot(self._store)
-            await asyncio.to_thread(self._feed.publish, snapshot)
+            async with self._alone(snapshot.revision):
+                await asyncio.to_thread(self._feed.publish, snapshot)
             await self._note(snapshot.revision)
             await self._store.forget_published(snapshot.revision)
+
+    async def _leads(self, leadership: Leadership) -> bool:
+        epoch = await leadership.lead()
+        if epoch is None:
+            published = await leadership.published()
+            if published > self.published_revision:
+                await self._note(published)
+            self.failure = None
+        elif epoch != self._epoch:
+            # What the last leader was about to publish may be missing: this one begins with everything.
+            self.published_revision = -1
+        self._epoch = epoch
+        return epoch is not None
+
+    def _alone(self, revision: int) -> AbstractAsyncContextManager[None]:
+        if self._leadership is None or self._epoch is None:
+            return nullcontext()
+        return self._leadership.publishing(self._epoch, revision)
 
     async def _go_past_readers(self) -> None:
         current = await asyncio.to_thread(self._feed.current, "")
