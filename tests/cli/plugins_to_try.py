@@ -39,7 +39,7 @@ class Editor(BasePlugin):
     async def handle_analytics(self, ctx, event):
         if event.cost is None:
             return DataCollectionResponse(success=False, error_message="no cost", retryable=False)
-        ctx.services.logger.info("taken", event=event.event_id)
+        ctx.services.logger.info("taken", event_id=event.event_id)
         return DataCollectionResponse(handled=True)
 
     def get_config_schema(self):

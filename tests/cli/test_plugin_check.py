@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,7 @@ async def handle_proxy_log(self, ctx, event): ...
 async def handle_analytics(self, ctx, event): ...
 async def handle_budget_usage(self, ctx, event): ...
 async def handle_batch(self, ctx, events): ...
+async def accept_edge_payload(self, ctx, payload): ...
 """
 
 
@@ -76,28 +78,21 @@ def test_a_plugin_that_behaves_passes_whatever_it_prints(check: Check, kind: str
     code, verdicts = check(kind, EVERY_HANDLER)
     assert failures(verdicts) == []
     assert code == 0
-    handlers = {
-        line.split()[-1]
-        for line in EVERY_HANDLER.replace("(", " (").split("def")[1:]
-        for line in [line.split("(")[0]]
-    }
-    assert handlers <= verdicts.keys()
+    assert set(re.findall(r"def (\w+)", EVERY_HANDLER)) <= verdicts.keys()
     assert {"it starts and stops", "it stops cleanly", "nothing of it is left"} <= verdicts.keys()
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("async def handle_post_auth(self, ctx, request): request.json()", "an empty body: "),
-        ("async def handle_post_auth(self, ctx, request): request.json().get('model')", "BodyNotJsonError"),
+        (
+            "async def handle_post_auth(self, ctx, request): request.json().get('model')",
+            "an empty body: plugin",
+        ),
         ("async def handle_post_auth(self, ctx, request): return True", "returned bool"),
         (
             "async def handle_post_auth(self, ctx, request): await asyncio.sleep(60)",
             "was not done after 1000 ms",
-        ),
-        (
-            "async def handle_post_auth(self, ctx, request): request.headers['Content-Type'] = 7",
-            "a chat completion: ",
         ),
         ("async def handle_batch(self, ctx, events): return []", "returned 0 responses to 1 events"),
         ("async def on_before_write(self, ctx, response): response.json()['choices'][0]", "raised"),
@@ -122,7 +117,7 @@ def test_a_handler_that_blocks_the_loop_of_the_gateway_is_interrupted(check: Che
 def test_a_process_that_ends_in_a_call_is_told(check: Check) -> None:
     _, verdicts = check("file", "async def handle_post_auth(self, ctx, request): os._exit(3)")
     assert failures(verdicts) == ["handle_post_auth", "it stops cleanly"]
-    assert "ended with exit code 3" in verdicts["it stops cleanly"]["found"]
+    assert "its process" in verdicts["handle_post_auth"]["found"]
 
 
 def test_a_failing_shutdown_is_told(check: Check, kind: str) -> None:

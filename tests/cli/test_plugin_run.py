@@ -106,9 +106,8 @@ def test_a_collector_says_what_became_of_each_event(run: Run) -> None:
         ("e-1", "failed"),
     ]
     assert effects[1]["error"] == "no cost"
-    assert ("taken", "e-0") in [
-        (line["message"], line["values"].get("event_") or line["values"].get("event")) for line in log
-    ]
+    (taken,) = (line["values"] for line in log if line["message"] == "taken")
+    assert taken["event_id"] == "e-0"
 
 
 def test_a_proxy_log_is_the_call_that_it_tells_of(run: Run) -> None:

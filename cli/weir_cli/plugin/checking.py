@@ -18,6 +18,7 @@ from weir_cli.plugin.oddities import (
     batches,
     budget_usage,
     chunks,
+    payloads,
     proxy_logs,
     requests,
     responses,
@@ -79,6 +80,9 @@ _HANDLERS: Final[dict[str, _Handler]] = {
         lambda plugin, it: plugin.budget_usage(it), (budget_usage,), COLLECTOR_TIMEOUT_S
     ),
     "handle_batch": _Handler(lambda plugin, it: plugin.batch(it), (batches,), COLLECTOR_TIMEOUT_S),
+    "accept_edge_payload": _Handler(
+        lambda plugin, it: plugin.edge_payload(it), (payloads,), COLLECTOR_TIMEOUT_S
+    ),
 }
 
 

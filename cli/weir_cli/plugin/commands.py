@@ -132,7 +132,8 @@ def check(
     plugin = plugin_from(command, config=config, hooks=hooks or ())
     with prints_aside() as out:
         console = Console(file=out)
-        verdicts: list[Verdict] = run_as_worker(check_plugin(plugin))
+        with Console(stderr=True).status(f"checking {plugin.command}"):
+            verdicts: list[Verdict] = run_as_worker(check_plugin(plugin))
         if as_json:
             out.write(msgspec.json.format(msgspec.json.encode(verdicts)).decode() + "\n")
         else:

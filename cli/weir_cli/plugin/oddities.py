@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from weir_host.calls import CallInfo
-from weir_sdk import Event, Request, Response, StreamComplete
+from weir_sdk import EdgePayload, Event, Request, Response, StreamComplete
 from weir_sdk.testing import (
     make_analytics,
     make_budget_usage,
@@ -143,6 +143,17 @@ def batches() -> Iterator[Shown]:
         yield Shown(f"a batch of one {type(several[0]).__name__}", several[:1])
         yield Shown(f"a batch of {len(several)} {type(several[0]).__name__}", several)
     yield Shown("a batch that comes again", several)
+
+
+def payloads() -> Iterator[Shown]:
+    """For studio plugins."""
+    yield Shown("a payload", EdgePayload(id=_id(10), payload=b'{"count": 7}', edge_id="edge-1", plugin_id=1))
+    yield Shown("an empty payload", EdgePayload(id=_id(11), payload=b""))
+    yield Shown("a payload that is not JSON", EdgePayload(id=_id(12), payload=b"\x89PNG \xff\xfe"))
+    yield Shown(
+        "a payload of 1 MiB",
+        EdgePayload(id=_id(13), payload=b"a" * 1024 * 1024, metadata={"note": _SCRIPTS}, correlation_id="c"),
+    )
 
 
 def _bare(event: Event) -> Event:
