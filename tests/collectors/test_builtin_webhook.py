@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.collectors.conftest import FakeFeed, FakeHost, FakeLog, Start, plugin, proxy_log
 from tests.collectors.file_collector_process import NoContext
 from tests.fakes.sdk_events import a_log, a_usage
 from tests.support.certificates import Authority
@@ -226,3 +227,23 @@ def test_secrets_are_marked_in_the_schema() -> None:
     assert secret == {"secret", "headers"}
     assert config_errors({"url": "https://example.com/in", "secret": "0123456789abcdef"}, schema) == []
     assert len(config_errors({}, schema)) == 2
+
+
+async def test_a_worker_that_dies_before_its_commit_posts_the_same_batch_again(
+    receiver: Puppet, log: FakeLog, feed: FakeFeed, host: FakeHost, start: Start
+) -> None:
+    collector = await opened(receiver.url)
+    host.put(batch=lambda events: collector.handle_batch(CONTEXT, events))
+    log.append(*(proxy_log(event_id=f"e{number}") for number in range(3)))
+    feed.publish(1, [plugin()])
+    dying = start()
+    first = await receiver.call()
+    await dying.abandon()
+    start()
+    again = await receiver.call()
+    await again.answer(b"")
+    await log.until_all_committed()
+    assert first.body == again.body
+    assert header(first, "webhook-id") == header(again, "webhook-id")
+    assert receiver.waiting == 0
+    await collector.shutdown(CONTEXT)
