@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from weir_cli.kafka import instance_name
 from weir_cli.roles.context import RoleContext
 from weir_collectors.accountant import Accountant, AccountantStatus
 from weir_collectors.book import Book
@@ -24,7 +25,7 @@ class Bookkeeping:
         settings = context.settings
         self._accountant = Accountant(
             log,
-            Book(engine, f"{settings.edge_id}/{context.name}"),
+            Book(engine, instance_name(context.data_dir.root, context.name)),
             clock=context.clock,
             logger=structlog.get_logger("weir.accountant"),
         )

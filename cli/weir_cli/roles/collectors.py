@@ -66,7 +66,7 @@ async def run(context: RoleContext) -> None:
         )
         opened.push_async_callback(log.close)
         worker = CollectorWorker(
-            name=f"{settings.edge_id}/{context.name}",
+            name=instance_name(context.data_dir.root, context.name),
             log=log,
             reader=open_ranges(settings.kafka, context.data_dir.root, context.clock),
             feed=feed,
