@@ -95,3 +95,40 @@ class RangeReader(Protocol):
             LogUnavailableError: Retryable; the log cannot be read now.
         """
         ...
+
+
+class Bounds(NamedTuple):
+    """A stretch of a partition: from offset ``first`` up to and without ``end``."""
+
+    first: int
+    end: int
+
+
+class LogTail(Protocol):
+    """Looks at the log for nobody's group: no offset moves, and nothing is held."""
+
+    async def bounds(self, topics: Collection[str], from_us: int) -> Mapping[Partition, Bounds]:
+        """Where everything since a moment is, and possibly more; partitions without anything are left out.
+
+        Args:
+            topics: Whose partitions to look at.
+            from_us: Microseconds since the Unix epoch.
+
+        Raises:
+            LogUnavailableError: Retryable; the log cannot be read now.
+        """
+        ...
+
+    def follow(
+        self, topics: Collection[str], *, from_start: bool
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
+        """New records as they come, in order within each partition, for ever; close it when you stop.
+
+        Args:
+            topics: What to read.
+            from_start: Begin with the oldest records that are kept.
+
+        Raises:
+            LogUnavailableError: Retryable; the log cannot be read now.
+        """
+        ...
