@@ -60,7 +60,9 @@ class RangeRedrive:
         first = True
         async with aclosing(self._steps(row)) as steps:
             async for step in steps:
-                wanted = await self._desk.unerased([event for event in step.events if collector.wants(event)])
+                wanted = await self._desk.unerased(
+                    [event for event in step.events if _is_of(row, event) and collector.wants(event)]
+                )
                 decisions = await collector.redrive(wanted, first=first)
                 away = next((decision.error for decision in decisions if decision.skipped), None)
                 if away is None or not all(decision.skipped for decision in decisions):
@@ -103,14 +105,14 @@ class RangeRedrive:
         most = 1
         async with aclosing(self._reader.read_range(partition, position, last)) as batches:
             async for batch in batches:
-                if batch[0].offset > position:
+                if batch[0].offset > position and not _is_replay(row):
                     async for step in self._lost_steps(row, position, batch[0].offset):
                         yield step
                 for records in _in_pieces(batch, most):
                     most = REDRIVE_AT_ONCE
                     position = records[-1].offset + 1
                     yield _Step(list(_readable(records)), position)
-        if position <= last:
+        if position <= last and not _is_replay(row):
             async for step in self._lost_steps(row, position, last + 1):
                 yield step
 
@@ -127,6 +129,18 @@ class RangeRedrive:
             for start in range(0, len(events), REDRIVE_AT_ONCE):
                 # They are not in the order of their offsets: none is done before all of them are.
                 yield _Step(events[start : start + REDRIVE_AT_ONCE], first)
+
+
+def _is_of(row: RowMapping, event: ReadEvent) -> bool:
+    """Whether an event's moment is one of the range's. A replay is a range because of nothing else."""
+    moments: bool = row["first_timestamp_us"] <= event.timestamp_us <= row["last_timestamp_us"]
+    return moments
+
+
+def _is_replay(row: RowMapping) -> bool:
+    """Whether nobody has counted the range's events: then none of them is looked for among the records."""
+    counted: int = row["events"]
+    return counted == 0
 
 
 def _in_pieces(records: Sequence[LogRecord], first: int) -> Iterator[Sequence[LogRecord]]:
