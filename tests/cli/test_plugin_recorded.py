@@ -29,8 +29,8 @@ def read_exchange(value: dict[str, Any]) -> Exchange:
 
 @pytest.mark.parametrize(
     "text",
-    [LINES, LINES + b"\n\n", json.dumps(values()).encode()],
-    ids=["lines", "lines with empty ones", "a list"],
+    [LINES, LINES + b"\n\n", LINES.replace(b"\n", b""), json.dumps(values(), indent=2).encode()],
+    ids=["lines", "lines with empty ones", "nothing between them", "a list"],
 )
 def test_each_kind_of_event_is_told_by_what_it_holds(text: bytes) -> None:
     assert read_recorded(text) == EVENTS

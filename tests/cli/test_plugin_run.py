@@ -160,7 +160,7 @@ def test_a_configuration_that_does_not_fit_is_told_with_its_path(
         (("nowhere.py", "--event", "call.json"), "COMMAND: there is no file nowhere.py"),
         (("http://x", "--event", "call.json"), "COMMAND: 'http://x' is not a plugin command"),
         (("python://a:B", "--event", "missing.json"), "--event: cannot read missing.json"),
-        (("python://a:B", "--event", "broken.json"), "--event: broken.json: it is not JSON"),
+        (("python://a:B", "--event", "broken.json"), "--event: broken.json: line 1: it is not JSON"),
         (
             ("python://a:B", "--event", "call.json", "--config", "{"),
             "--config: the JSON is not a JSON object",

@@ -17,7 +17,7 @@ from weir_cli.plugin.checking import Verdict, check_plugin
 from weir_cli.plugin.effects import Effect
 from weir_cli.plugin.playing import Player
 from weir_cli.plugin.recorded import Recorded, read_recorded
-from weir_cli.plugin.report import show_effect, show_log, show_verdicts
+from weir_cli.plugin.report import own_values, show_effect, show_log, show_verdicts
 from weir_cli.plugin.rig import prints_aside, run_as_worker, started
 from weir_cli.plugin.scaffold import Kind, module_name, write_plugin
 from weir_cli.plugin.trial import Callers, declared, snapshot_of, tried
@@ -75,9 +75,7 @@ def run(
     command: _Command,
     event: Annotated[
         str,
-        typer.Option(
-            "--event", metavar="FILE", help="Recorded events or calls, JSON or JSON lines; - is stdin."
-        ),
+        typer.Option("--event", metavar="FILE", help="Recorded events or calls as JSON; - is stdin."),
     ],
     config: _Config = None,
     hooks: _Hooks = None,
@@ -183,5 +181,4 @@ def _recorded(source: str) -> list[Recorded]:
 
 
 def _line(line: LogLine) -> dict[str, Any]:
-    values = {name: value for name, value in line.values.items() if name != "plugin"}
-    return {"level": line.level, "message": line.message, "values": values}
+    return {"level": line.level, "message": line.message, "values": own_values(line)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
@@ -14,6 +16,7 @@ from weir_core.vendors.sse import SseEvent, SseSplitter
 from weir_sdk import Analytics, BudgetUsage, Event, ProxyLog, Request, Response
 
 _SHOWN: Final = 80
+_NO_SPACE: Final = re.compile(r"\S")
 _SAID_BY: Final[tuple[tuple[str, type[Event]], ...]] = (
     ("response_code", ProxyLog),
     ("tokens_used", BudgetUsage),
@@ -78,7 +81,7 @@ class _ExchangeForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def read_recorded(text: bytes) -> list[Recorded]:
-    """Read JSON, or one JSON value a line: events, recorded calls, answers of the records API.
+    """Read JSON values, one behind the other: events, recorded calls, answers of the records API.
 
     Raises:
         NotRecordedError: It is something else, or nothing; the message names the place.
@@ -123,18 +126,20 @@ def exchange_of(log: ProxyLog) -> Exchange:
 
 
 def _values(text: bytes) -> Iterator[tuple[str, Any]]:
+    """The JSON values in a text, one behind the other, each with the line in which it begins."""
+    decoder, position, line = json.JSONDecoder(), 0, 1
     try:
-        yield "", msgspec.json.decode(text)
-        return
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-        if len(lines) == 1:
-            raise NotRecordedError(f"it is not JSON: {error}") from error
-    for number, line in lines:
-        try:
-            yield f"line {number}: ", msgspec.json.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise NotRecordedError(f"line {number}: it is not JSON: {error}") from error
+        decoded = text.decode("utf-8-sig")
+        while (start := _NO_SPACE.search(decoded, position)) is not None:
+            line += decoded.count("\n", position, start.start())
+            value, end = decoder.raw_decode(decoded, start.start())
+            yield f"line {line}: ", value
+            line += decoded.count("\n", start.start(), end)
+            position = end
+    except json.JSONDecodeError as error:
+        raise NotRecordedError(f"line {error.lineno}: it is not JSON: {error.msg}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise NotRecordedError(f"it is not JSON: {error}") from error
 
 
 def _items(value: Any) -> Iterator[Any]:

@@ -46,8 +46,13 @@ def show_log(console: Console, lines: Sequence[LogLine]) -> None:
     if lines:
         console.print("\nlog", style="bold")
     for line in lines:
-        values = " ".join(f"{name}={value}" for name, value in line.values.items() if name != "plugin")
+        values = " ".join(f"{name}={value}" for name, value in own_values(line).items())
         console.print(Text(f"  {line.level:<8}{line.message} {values}".rstrip()), soft_wrap=True)
+
+
+def own_values(line: LogLine) -> dict[str, Any]:
+    """What was logged beside the message, without the marks of host and logging library."""
+    return {name: value for name, value in line.values.items() if name != "plugin" and name[:1] != "@"}
 
 
 def show_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:
