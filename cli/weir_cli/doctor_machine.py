@@ -69,6 +69,16 @@ def holders(root: Path, proc: Path = _PROC) -> list[Holder]:
     return sorted(found, key=lambda holder: holder.pid)
 
 
+def started_at_s(pid: int) -> float:
+    """When a process began, in seconds since the epoch, to about a second; 0 when that cannot be told."""
+    try:
+        ticks = int((_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19])
+        boot = re.search(r"^btime (\d+)", (_PROC / "stat").read_text(), re.MULTILINE)
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return int(boot[1]) + ticks / os.sysconf("SC_CLK_TCK") if boot else 0.0
+
+
 def examine_processes(patient: Patient, running: list[Holder]) -> Iterator[Finding]:
     """What runs, whether its files still have names, and whether it may open enough of them."""
     area = "processes"

@@ -33,6 +33,10 @@ class NoDatabaseError(CliError):
     """A command needs the database of a gateway that was never started."""
 
 
+class KeyRotationError(CliError):
+    """A step of ``weir keys rotate`` cannot be taken yet."""
+
+
 class PluginNotStartedError(CliError):
     """A plugin could not be started."""
 

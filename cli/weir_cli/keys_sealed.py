@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.store.sealing import api_key_context, config_context, override_context
 from weir_control.store.tables import attachments, llms, plugins
-from weir_core.secrets import KeyRing, fingerprint_of
+from weir_core.secrets import KeyRing
 
 
 class SealedValue(msgspec.Struct, frozen=True):
@@ -68,11 +66,6 @@ async def reseal(connection: AsyncConnection, keyring: KeyRing, value: SealedVal
         update(table).where(same_row, column == value.sealed).values({column: again})
     )
     return changed.rowcount == 1
-
-
-def used_keys(values: Iterable[bytes]) -> Counter[str]:
-    """How many sealed values each key has, by its fingerprint."""
-    return Counter(fingerprint_of(value).hex() for value in values)
 
 
 async def _rows(connection: AsyncConnection, table: Table, column: str, *keys: str) -> list[dict[str, Any]]:

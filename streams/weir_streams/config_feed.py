@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from weir_core.errors import SecretError
-from weir_core.secrets import KeyRing
+from weir_core.secrets import KeyRing, fingerprint_of
 from weir_core.snapshot import Snapshot
 from weir_streams.durable import replace_file
 from weir_streams.reports import Logger
@@ -124,6 +124,20 @@ class FileConfigFeed:
             return snapshot
         self._logger.error("configuration unreadable, the last one stays in force", reason=self.reason)
         return None
+
+
+def reseal_files(directory: Path, keyring: KeyRing) -> None:
+    """Seal each published file anew with the newest key, as it is. Blocks; nobody may publish meanwhile.
+
+    Raises:
+        OSError: The disk refused; a file is either the old or the new one.
+        SecretError: No key at hand opens a file.
+    """
+    for path in sorted(directory.glob(f"*{_SUFFIX}")):
+        sealed = path.read_bytes()
+        if fingerprint_of(sealed) != keyring.fingerprints[0]:
+            context = _context(path.name)
+            replace_file(path, keyring.seal(keyring.open(sealed, context), context))
 
 
 def _file_name(namespace: str) -> str:
