@@ -15,10 +15,12 @@ from weir_streams.embedded import EmbeddedLog
 from weir_streams.kafka.event_log import KafkaEventLog
 from weir_streams.kafka.ranges import KafkaRanges
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings, Security
+from weir_streams.kafka.tail import KafkaTail
 from weir_streams.kafka.topics import TopicOptions
-from weir_streams.log import RangeReader
+from weir_streams.log import LogTail, RangeReader
 from weir_streams.reports import Logger
 from weir_streams.spool_ranges import SpoolRanges
+from weir_streams.spool_tail import SpoolTail
 
 _MS_PER_DAY: Final = 24 * 3600 * 1000
 
@@ -103,3 +105,14 @@ def open_ranges(options: KafkaOptions, data_dir: Path, clock: Clock) -> RangeRea
     if options.bootstrap_servers is None:
         return SpoolRanges(data_dir, clock.monotonic)
     return KafkaRanges(kafka_settings(options))
+
+
+def open_tail(options: KafkaOptions, data_dir: Path, clock: Clock) -> LogTail:
+    """What looks at the installation's event log for nobody's group.
+
+    Raises:
+        SettingsError: The ``[kafka]`` table does not fit together.
+    """
+    if options.bootstrap_servers is None:
+        return SpoolTail(data_dir, clock.monotonic)
+    return KafkaTail(kafka_settings(options))
