@@ -50,6 +50,22 @@ if __name__ == "__main__":
     serve(Editor)
 '''
 
+READER = '''
+from weir_sdk import BasePlugin, serve
+
+
+class Reader(BasePlugin):
+    """Asks the gateway who calls."""
+
+    async def handle_post_auth(self, ctx, request):
+        app = await ctx.services.gateway.get_app(ctx.app_id)
+        request.headers["X-App-Name"] = app.name
+
+
+if __name__ == "__main__":
+    serve(Reader)
+'''
+
 
 def write(directory: Path, name: str, source: str) -> Path:
     """A program of this name, whose class a test can import as well."""

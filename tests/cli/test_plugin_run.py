@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Weir
-from tests.cli.plugins_to_try import EDITOR, write
+from tests.cli.plugins_to_try import EDITOR, READER, write
 
 from weir_sdk.testing import make_analytics, make_proxy_log
 
@@ -125,6 +125,24 @@ def test_a_proxy_log_is_the_call_that_it_tells_of(run: Run) -> None:
 def test_what_a_plugin_prints_is_not_in_the_way_of_the_json(run: Run) -> None:
     code, effects, _ = run(a_call("x"), arguments=("--config", '{"print": true}', "--hook", "pre_auth"))
     assert (code, len(effects)) == (0, 1)
+
+
+@pytest.mark.parametrize("hosting", ["python", "file"])
+def test_it_reads_of_the_gateway_what_its_scopes_allow(
+    weir: Weir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hosting: str
+) -> None:
+    name = f"reader_{next(_numbers)}"
+    path = write(tmp_path, name, READER)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    (tmp_path / "call.json").write_text('{"request": {}}')
+    command = f"python://{name}:Reader" if hosting == "python" else str(path)
+    arguments = ("plugin", "run", command, "--event", "call.json", "--app", "7")
+    code, out, _ = weir(*arguments, "--scope", "apps.read")
+    assert code == 0
+    assert "+ X-App-Name: app 7" in out
+    code, out, _ = weir(*arguments)
+    assert code == 1
+    assert "lacks the scope apps.read" in out
 
 
 def test_a_person_reads_a_diff(weir: Weir, command: str, monkeypatch: pytest.MonkeyPatch) -> None:

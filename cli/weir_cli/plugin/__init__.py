@@ -4,7 +4,8 @@
 |--------------|-----------------------------------------------------------------------|
 | `commands`   | the command line                                                      |
 | `arguments`  | a plugin's command and its configuration, as they are typed           |
-| `rig`        | one plugin, started as a gateway starts it, and calls within a deadline |
+| `trial`      | which hooks it has, and a configuration around it                     |
+| `rig`        | it, started as a gateway starts it, and calls of it that end in time  |
 | `recorded`   | events and calls out of a file                                        |
 | `playing`    | what a gateway does with them, with one plugin                        |
 | `effects`    | what the plugin did to each, as data                                  |

@@ -236,7 +236,7 @@ def _ended(logger: RecordingLogger) -> Verdict:
             )
         if line.message == "plugin lost":
             return _failed(check, f"{line.values.get('reason')}", "let nothing end the process")
-    return _passed(check, f"{len(logger.lines)} lines in the log")
+    return _passed(check, f"lines in the log: {len(logger.lines)}")
 
 
 def _passed(check: str, found: str) -> Verdict:

@@ -23,6 +23,7 @@ _STYLES: Final[dict[Outcome, str]] = {
     "answered": "magenta",
     "failed": "bold red",
 }
+_COLLECTING: Final = ("handle_proxy_log", "handle_analytics", "handle_budget_usage", "handle_batch")
 _MOST_LINES: Final = 60
 
 
@@ -79,9 +80,6 @@ def _details(effect: Effect) -> Iterator[Text]:
         yield Text(f"  user {who.user_id or '-'}, app {app}, claims {who.claims}")
     for change in effect.changes:
         yield from _change(change)
-
-
-_COLLECTING: Final = ("handle_proxy_log", "handle_analytics", "handle_budget_usage", "handle_batch")
 
 
 def _block(block: Block) -> Iterator[Text]:
