@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from tests.support.gateway import Caller, Gateway, eventually, running_gateway
 from tests.support.world import PLUGINS
+from tests.system.test_kafka_gateway import applied, kafka_options
 
 _BATCH = 20
 
@@ -100,10 +101,10 @@ async def post_of(gateway: Gateway, slug: str, cls: str, hook_types: list[str], 
 
 
 @asynccontextmanager
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def office(tmp_path: Path, **settings: str) -> AsyncIterator[Office]:
     arrivals = tmp_path / "arrivals"
     async with (
-        running_gateway(tmp_path / "data", plugin_path=PLUGINS) as gateway,
+        running_gateway(tmp_path / "data", plugin_path=PLUGINS, **settings) as gateway,
         httpx2.AsyncClient(timeout=30.0) as client,
     ):
         receiver = await gateway.create(
@@ -141,11 +142,47 @@ async def test_payloads_arrive_in_order_and_nothing_stays_pending(tmp_path: Path
         assert await at.payloads("failed") == []
 
 
+async def test_a_collector_sends_from_its_own_process(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        collector = await at.gateway.create(
+            "plugins",
+            name="counting",
+            command="python://weir_payload_plugins:Counting",
+            hook_types=["data_collection"],
+            service_scopes=["control.send"],
+        )
+        await at.gateway.hosted(collector["id"])
+        counting = Post(at.gateway, "", collector["id"], at.posts[0].caller)
+        for _ in range(3):
+            await at.posts[0].send(at.client)
+
+        async def counted() -> bool:
+            return at.arrived(counting) == [1, 2, 3]
+
+        await eventually(counted, "the collector's payloads arrive")
+
+
+@pytest.mark.system
+@pytest.mark.crash
+@pytest.mark.timeout(300)
+async def test_payloads_arrive_in_order_by_way_of_kafka_while_control_and_relay_are_killed(
+    tmp_path: Path, kafka: str
+) -> None:
+    settings = await applied(kafka)
+    await kill_under_load(tmp_path, ("relay", "control", "proxy", "relay"), **kafka_options(settings))
+
+
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 async def test_processes_are_killed_under_load_and_every_payload_arrives_in_order(tmp_path: Path) -> None:
+    everything = ("proxy", "control", "everything", "collectors", "control", "proxy", "everything")
+    await kill_under_load(tmp_path, everything)
+
+
+async def kill_under_load(tmp_path: Path, victims: Sequence[str], **settings: str) -> None:
+    """Kill processes one after the other, and check that nothing is lost, late or in a wrong place."""
     moments = random.Random(20261122)
-    async with office(tmp_path) as at:
+    async with office(tmp_path, **settings) as at:
         stop = asyncio.Event()
 
         async def keep_sending(post: Post) -> None:
@@ -156,7 +193,7 @@ async def test_processes_are_killed_under_load_and_every_payload_arrives_in_orde
         async with asyncio.TaskGroup() as load:
             for post in at.posts:
                 load.create_task(keep_sending(post))
-            for victim in ("proxy", "control", "everything", "collectors", "control", "proxy", "everything"):
+            for victim in victims:
                 await asyncio.sleep(moments.uniform(0.5, 1.5))  # the random moment is the test
                 await kill(at.gateway, victim)
             stop.set()

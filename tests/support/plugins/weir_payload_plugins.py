@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from weir_sdk import BasePlugin, Context, EdgePayload, PluginResponse, Request
+from weir_sdk import Analytics, BasePlugin, Context, EdgePayload, PluginResponse, Request
 
 
 class Sender(BasePlugin):
@@ -43,3 +43,14 @@ class Both(Sender, Receiver):
     """The two halves of one plugin, under one id."""
 
     name = "payload-both"
+
+
+class Counting(BasePlugin):
+    """A collector that sends the number of each event it gets."""
+
+    name = "payload-counting"
+    number = 0
+
+    def handle_analytics(self, ctx: Context, analytics: Analytics) -> None:
+        self.number += 1
+        ctx.services.wait(ctx.services.gateway.send_to_control_json({"number": self.number}))
