@@ -215,11 +215,16 @@ async def test_no_document_is_written_before_its_templates_are_there(server: Pup
     await collector.shutdown(CONTEXT)
 
 
-async def test_a_refusal_of_the_templates_is_said_at_the_start(server: Puppet) -> None:
+async def test_a_refusal_of_the_templates_is_said_at_the_start_and_leaves_no_connection(
+    server: Puppet,
+) -> None:
     starting = asyncio.create_task(opened(server.url, manage_templates=True))
-    await answer(await server.call(), {"error": "no privilege"}, status="403 Forbidden")
+    call = await server.call()
+    await answer(call, {"error": "no privilege"}, status="403 Forbidden")
     with pytest.raises(SinkConfigError, match=r"api_key.*manage_templates"):
         await starting
+    async with asyncio.timeout(30):
+        await call.left.wait()
 
 
 async def test_another_node_is_asked_where_one_cannot_be_reached(server: Puppet) -> None:

@@ -80,6 +80,7 @@ class ElasticsearchCollector(Sink[ElasticsearchConfig]):
             await self._install()
         except (ApiError, TransportError) as error:
             if refuses_us(error):
+                await self.close()
                 raise SinkConfigError(
                     f"Elasticsearch refuses the index templates: {error}; check api_key, username and "
                     "password, grant manage_index_templates, or set manage_templates to false",
