@@ -173,10 +173,8 @@ async def check_the_books(gateway: Gateway, settings: KafkaSettings, sink: Path)
     usage = [record.event for record in produced["weir.analytics.v1"].values()]
 
     async def summed_up() -> bool:
-        answer = await gateway.api.get("/api/v1/analytics/summary?group_by=llm&limit=100")
-        groups = answer.json()["data"]
-        return sum(group["requests"] for group in groups) == len(usage) and sum(
-            group["total_tokens"] for group in groups
-        ) == sum(event["total_tokens"] for event in usage)
+        groups = (await gateway.api.get("/api/v1/analytics/summary?group_by=llm&limit=100")).json()["data"]
+        requests, tokens = (sum(group[name] for group in groups) for name in ("requests", "total_tokens"))
+        return bool((requests, tokens) == (len(usage), sum(event["total_tokens"] for event in usage)))
 
     await eventually(summed_up, "the summary is the plain sum of all events", within_s=60)
