@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.gateway import eventually
+from tests.support.processes import processes_of
 from tests.support.world import open_world
 
 from weir_cli.mock_upstream.process import running
@@ -33,22 +34,9 @@ serve(Guard)
 """
 
 
-def plugin_processes(script: Path) -> set[int]:
-    """The living processes that run a script."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if str(script).encode() in (entry / "cmdline").read_bytes():
-                    found.add(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
 def running_are(script: Path, count: int) -> Callable[[], Awaitable[bool]]:
     async def condition() -> bool:
-        return len(plugin_processes(script)) == count
+        return len(processes_of(script)) == count
 
     return condition
 
@@ -83,7 +71,7 @@ async def test_a_program_guards_and_collects_dies_is_restarted_and_goes_with_the
             await eventually(serves_again, "the guard is there again")
             assert upstream.calls()[-1].headers["x-guard"].split()[0] != seen.split()[0]
             await gateway.recorded("proxy-logs", 3, llm_id=door.llm_id)
-            assert len(plugin_processes(script)) == 2
+            assert len(processes_of(script)) == 2
             assert "collected" in gateway.log_path.read_text()
 
             await gateway.kill_everything()
@@ -97,7 +85,7 @@ async def test_a_stopped_gateway_stops_its_programs(tmp_path: Path) -> None:
         async with open_world(tmp_path / "data", upstream) as world:
             await world.gateway.create("plugins", name="Guard", command=f"file://{script}")
             await eventually(running_are(script, 2), "it runs where it is needed")
-            for pid in plugin_processes(script):
+            for pid in processes_of(script):
                 os.kill(pid, signal.SIGSTOP)
             assert await world.gateway.stop() == 0
-            assert plugin_processes(script) == set()
+            assert processes_of(script) == set()
