@@ -92,8 +92,8 @@ def run(
 ) -> None:
     """Show a plugin what was recorded, and say what it does to it.
 
-    A proxy log is replayed as the call that it tells of, through every hook that the plugin has, and then as
-    an event. Exit code 1 when a hook fails or the plugin cannot start.
+    A proxy log is the call that it tells of, and an event after that.
+    Exit code 1 when a hook fails or the plugin cannot start.
     """
     plugin = plugin_from(command, config=config, hooks=hooks or (), scopes=scopes or ())
     callers = Callers(app_id=app_id, user_id=user_id)
@@ -124,8 +124,8 @@ def check(
 ) -> None:
     """Find out whether a plugin behaves: start it, show each hook typical and odd input, stop it.
 
-    Collectors are given made-up events; let the configuration name a place for tests. Exit code 1 when a
-    check fails.
+    Collectors get made-up events: let the configuration name a place for tests.
+    Exit code 1 when a check fails.
     """
     plugin = plugin_from(command, config=config, hooks=hooks or ())
     with prints_aside() as out:
