@@ -121,8 +121,11 @@ class _Rows:
 
     def _users(self) -> ColumnElement[Any]:
         value = self._table.c.value
-        as_json = cast if self._engine.dialect.name == "postgresql" else type_coerce
-        users: ColumnElement[Any] = as_json(value, JSON)["user_id"].as_string()
+        as_json: ColumnElement[Any] = type_coerce(value, JSON)
+        if self._engine.dialect.name == "postgresql":
+            # Wherever this escape stands, Postgres would refuse the whole value.
+            as_json = cast(func.replace(value, "\\u0000", "\\u0020"), JSON)
+        users: ColumnElement[Any] = as_json["user_id"].as_string()
         return users
 
     def _also_changed(self) -> dict[str, Any]:

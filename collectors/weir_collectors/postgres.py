@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -43,7 +44,7 @@ def create_postgres_engine(url: URL, *, patient: bool = False) -> AsyncEngine:
         DatabaseUrlError: The driver is not installed.
     """
     connect = connector(url, within_s=None if patient else _STATEMENT_WITHIN_S)
-    return create_async_engine(
+    engine = create_async_engine(
         # The address stays out of the engine, so that no error and no representation can show its password.
         "postgresql+asyncpg://",
         async_creator=connect,
@@ -54,6 +55,26 @@ def create_postgres_engine(url: URL, *, patient: bool = False) -> AsyncEngine:
         # After a restart of the server, the first to ask gets a new connection instead of an error.
         pool_pre_ping=True,
     )
+    event.listen(engine.sync_engine, "before_cursor_execute", _replace_nul, retval=True)
+    return engine
+
+
+def _replace_nul(
+    _connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object
+) -> tuple[str, Any]:
+    """Postgres keeps every character but this one, which a client may put into any name of an event.
+
+    An event that was refused for it would be tried for ever, and hold up all behind it.
+    """
+    if isinstance(parameters, list):
+        return statement, [_without_nul(row) for row in parameters]
+    return statement, _without_nul(parameters)
+
+
+def _without_nul(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not any(isinstance(value, str) and "\0" in value for value in row):
+        return row
+    return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row)
 
 
 def connector(url: URL, *, within_s: float | None) -> Callable[[], Awaitable[Any]]:

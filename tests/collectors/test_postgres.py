@@ -176,6 +176,27 @@ async def test_two_processes_take_on_different_dead_letters(engine: AsyncEngine)
     assert owners == {f"process {number}" for number in range(4)}
 
 
+async def test_a_character_that_postgres_cannot_keep_holds_nothing_up(
+    engine: AsyncEngine, clock: FixedClock
+) -> None:
+    odd = proxy_log(
+        event_id="odd",
+        timestamp=rfc3339(NOW_US),
+        model_name="gpt\0",
+        user_id="ali",
+        request_body='{"a": "\0 and \\\\u0000"}',
+    )
+    assert await keep(engine, read_event(record(encode(odd).value)), event("even")) == 2
+    found = {row.event_id: row for row in await rows(engine, PROXY_LOGS)}
+    assert found["odd"].model == "gpt\ufffd"
+    assert "\\u0000" in found["odd"].value
+    eraser = Eraser(engine, clock)
+    async for _ in eraser.run(await eraser.begin(Scope.USER, "ali")):
+        pass
+    erased = {row.event_id for row in await rows(engine, PROXY_LOGS) if '"erased":true' in row.value}
+    assert erased == {"odd"}
+
+
 async def test_what_the_database_says_of_a_row_that_it_refuses_has_nothing_of_the_row(
     engine: AsyncEngine,
 ) -> None:
