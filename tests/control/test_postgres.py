@@ -24,6 +24,9 @@ from weir_collectors.database import create_engine
 from weir_control.errors import SchemaError, StoreUnavailableError
 from weir_control.migrations import require_current, upgrade
 from weir_control.store import tables as control_tables
+from weir_control.store.store import Store
+from weir_control.store.tokens import ensure_admin_token
+from weir_core.clock import SystemClock
 from weir_core.secrets import KeyRing
 
 pytestmark = pytest.mark.system
@@ -102,6 +105,18 @@ async def test_a_database_of_any_older_version_is_brought_up_to_date_with_its_ro
         assert again.scalars().all() == ([] if has_records else [1])
         assert await connection.run_sync(differences) == []
     await engine.dispose()
+
+
+@pytest.mark.parametrize("given", [None, "a-token-of-the-settings"])
+async def test_processes_that_start_at_once_let_one_admin_in(
+    migrated_postgres: str, keyring: KeyRing, given: str | None
+) -> None:
+    store = Store(create_engine(migrated_postgres), keyring, SystemClock())
+    issued = await asyncio.gather(*(ensure_admin_token(store, given) for _ in range(4)))
+    assert len([secret for secret in issued if secret is not None]) == (given is None)
+    async with store.reading() as connection:
+        assert len((await connection.execute(text("SELECT id FROM tokens"))).all()) == 1
+    await store.engine.dispose()
 
 
 async def test_upgrades_at_once_make_one_database(postgres: str) -> None:

@@ -89,6 +89,9 @@ async def ensure_admin_token(store: Store, given: str | None) -> str | None:
         if await _admins(connection):
             return None
     async with store.changing(_START) as change:
+        # Another control process may have been started at the same moment.
+        if await _admins(change.connection):
+            return None
         _, secret = await add_token(change, "first admin", ADMIN)
     return secret.reveal()
 
@@ -97,20 +100,29 @@ async def _take_from_settings(store: Store, given: str) -> None:
     if not given or any(char.isspace() or not char.isprintable() for char in given):
         raise SettingsError("WEIR_ADMIN_TOKEN is empty or has spaces or control characters; use a plain word")
     async with store.reading() as connection:
-        known = (await connection.execute(select(tokens))).mappings().all()
-    same = next((row for row in known if row["secret_hash"] == hash_token(given)), None)
-    previous = next((row for row in known if row["from_settings"]), None)
+        same, previous = await _known(connection, given)
     if same is not None and same["role"] != ADMIN:
         raise SettingsError(f"WEIR_ADMIN_TOKEN is the secret of token {same['id']}, which is no admin's")
     if same is not None and previous in (None, same):
         return
     async with store.changing(_START) as change:
-        if previous is not None:
+        # As above: it may have been taken since.
+        same, previous = await _known(change.connection, given)
+        if previous is not None and previous != same:
             await remove(change, TOKEN, previous["id"])
         if same is None:
             await add(
                 change, TOKEN, _values("admin_token", ADMIN, None, hash_token(given), from_settings=True)
             )
+
+
+async def _known(connection: AsyncConnection, given: str) -> tuple[RowMapping | None, RowMapping | None]:
+    """The token with this secret, and the one that the settings stood for before."""
+    known = (await connection.execute(select(tokens))).mappings().all()
+    return (
+        next((row for row in known if row["secret_hash"] == hash_token(given)), None),
+        next((row for row in known if row["from_settings"]), None),
+    )
 
 
 async def _admins(connection: AsyncConnection) -> list[int]:
