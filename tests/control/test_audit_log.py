@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.control.conftest import TESTER, Api, World
 from tests.control.test_dead_letters import add_letter, add_range
+from tests.control.test_edge_payloads import add_payloads
 
 from weir_control.store.kinds import APP
 from weir_control.store.rows import fetch
@@ -74,6 +75,11 @@ WRITES: dict[tuple[str, str], tuple[str, Any, Expected]] = {
         None,
         [("dead-letters", None, "redrive")],
     ),
+    ("post", "/edge-payloads/{payload_id}/redrive"): (
+        "/edge-payloads/1/redrive",
+        None,
+        [("edge-payloads", 1, "redrive")],
+    ),
     ("post", "/tokens"): ("/tokens", {"name": "t", "role": "viewer"}, [("tokens", 3, "create")]),
     ("delete", "/tokens/{token_id}"): ("/tokens/2", None, [("tokens", 2, "delete")]),
 }
@@ -92,6 +98,7 @@ async def furnished(world: World) -> World:
     await admin.data("POST", "/tokens", {"name": "other", "role": "auditor"})
     await add_letter(world, app_id=1)
     await add_range(world)
+    await add_payloads(world, "dead-1", failed=True)
     return world
 
 

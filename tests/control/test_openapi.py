@@ -50,6 +50,8 @@ async def test_every_resource_of_the_contract_is_there(document: Any) -> None:
         "/dead-letters/ranges/{range_id}/redrive": "post",
         "/dead-letters/{letter_id}": "get",
         "/dead-letters/{letter_id}/redrive": "post",
+        "/edge-payloads": "get",
+        "/edge-payloads/{payload_id}/redrive": "post",
         "/proxies": "get",
         "/audit-log": "get",
         "/tokens": "get post",

@@ -44,6 +44,8 @@ TABLE: dict[str, dict[str, str]] = {
     "/dead-letters/ranges": {"get": EVERYBODY},
     "/dead-letters/ranges/{range_id}": {"get": EVERYBODY},
     "/dead-letters/ranges/{range_id}/redrive": {"post": CHANGERS},
+    "/edge-payloads": {"get": EVERYBODY},
+    "/edge-payloads/{payload_id}/redrive": {"post": CHANGERS},
     "/proxies": {"get": EVERYBODY},
     "/audit-log": {"get": AUDITORS},
     "/tokens": {"get": AUDITORS, "post": ADMIN},

@@ -15,7 +15,7 @@ from weir_collectors.database import create_engine
 from weir_control.migrations import upgrade
 from weir_control.studio.delivering import Verdict
 from weir_control.studio.dispatching import RETRY_AFTER_S, Dispatcher
-from weir_control.studio.inbox import Arrival, Inbox, Lane, Waiting, lane_of
+from weir_control.studio.inbox import Arrival, Inbox, Lane, Waiting, lane_of, revive
 from weir_core.clock import rfc3339
 from weir_streams.payloads import EdgePayload, encode_payload
 
@@ -253,14 +253,15 @@ async def test_tries_are_counted_through_a_restart(
 
 
 async def test_a_dead_letter_that_is_redriven_gets_all_its_tries_behind_what_waits(
-    dispatcher: Dispatcher, inbox: Inbox, plugins: Plugins, results: Results
+    dispatcher: Dispatcher, engine: AsyncEngine, inbox: Inbox, plugins: Plugins
 ) -> None:
     plugins.answer = lambda _, __: Verdict("declined", "nobody wants it")
     await deliver(dispatcher, inbox, arrival("p-1"))
     plugins.answer = lambda _, __: HANDLED
     await inbox.take_in([arrival("p-2")])
-    assert await inbox.revive(1)
-    assert not await inbox.revive(1)
+    async with engine.begin() as connection:
+        assert await revive(connection, 1, START_US)
+        assert not await revive(connection, 1, START_US)
     dispatcher.wake(await inbox.lanes())
     while dispatcher.status.lanes:
         await asyncio.sleep(0.001)

@@ -13,7 +13,8 @@ from weir_control.api.fields import Id
 from weir_control.deps import Caller, Control
 from weir_control.errors import NotFoundError
 from weir_control.principal import Principal
-from weir_control.studio.inbox import Inbox
+from weir_control.store.audit import Entry, append_entry
+from weir_control.studio.inbox import revive
 from weir_control.studio.tables import edge_payloads
 from weir_core.clock import rfc3339
 from weir_streams.payloads import decode_payload
@@ -76,19 +77,21 @@ async def list_edge_payloads(
 @router.post("/{payload_id}/redrive", status_code=202, summary="Deliver a dead letter again")
 async def redrive_edge_payload(control: Control, caller: Caller, payload_id: Id) -> One[Payload]:
     """It waits again, behind what its plugin and edge have waiting, and gets all its tries."""
-    row = await _find(control, caller, payload_id)
-    if not await Inbox(control.store.engine, control.store.clock).revive(payload_id):
-        raise NotFoundError(f"Edge payload {payload_id} is no dead letter.")
-    return One(data=_answer(row, caller))
-
-
-async def _find(control: Control, caller: Principal, payload_id: int) -> RowMapping:
-    wanted = select(edge_payloads).where(_COLUMNS.id == payload_id, *_visible(caller))
-    async with control.store.reading() as connection:
+    async with control.store.writing() as connection:
+        wanted = select(edge_payloads).where(_COLUMNS.id == payload_id, *_visible(caller))
         row = (await connection.execute(wanted)).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError(f"There is no edge payload with the id {payload_id}.")
-    return row
+        now_us = control.store.clock.wall_us()
+        if row is None or not await revive(connection, payload_id, now_us):
+            raise NotFoundError(f"There is no dead letter of an edge payload with the id {payload_id}.")
+        entry = Entry(
+            resource="edge-payloads",
+            object_id=payload_id,
+            action="redrive",
+            namespace_after=row["edge_namespace"],
+            after={"event_id": row["event_id"], "plugin_id": row["plugin_id"]},
+        )
+        await append_entry(connection, caller.actor, now_us, entry)
+    return One(data=_answer(row, caller))
 
 
 def _visible(caller: Principal) -> list[ColumnElement[bool]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_collectors.database import reading, reason_of
 from weir_collectors.errors import DatabaseUnavailableError
@@ -148,27 +148,6 @@ class Inbox:
             failed_at_us=self._clock.wall_us(),
         )
 
-    async def revive(self, row_id: int) -> bool:
-        """Let a dead letter wait again, behind what waits; whether there was one."""
-        now_us = self._clock.wall_us()
-        with _translated():
-            async with self._engine.begin() as connection:
-                dead = and_(_COLUMNS.id == row_id, _COLUMNS.state == PayloadState.FAILED)
-                found = await connection.execute(select(edge_payloads).where(dead))
-                row = found.mappings().one_or_none()
-                if row is None:
-                    return False
-                await connection.execute(delete(edge_payloads).where(dead))
-                fresh = {name: row[name] for name in row if name != "id"} | {
-                    "state": PayloadState.WAITING.value,
-                    "tries": 0,
-                    "next_try_at_us": 0,
-                    "received_at_us": now_us,
-                    "failed_at_us": None,
-                }
-                await connection.execute(insert(edge_payloads).values(fresh))
-        return True
-
     async def counts(self) -> dict[str, int]:
         """How many payloads there are, by state."""
         counted = select(_COLUMNS.state, func.count()).group_by(_COLUMNS.state)
@@ -180,6 +159,24 @@ class Inbox:
         with _translated():
             async with self._engine.begin() as connection:
                 await connection.execute(update(edge_payloads).where(_COLUMNS.id == row_id).values(**values))
+
+
+async def revive(connection: AsyncConnection, row_id: int, now_us: int) -> bool:
+    """Let a dead letter wait again, behind what waits and with all its tries; whether there was one."""
+    dead = and_(_COLUMNS.id == row_id, _COLUMNS.state == PayloadState.FAILED)
+    row = (await connection.execute(select(edge_payloads).where(dead))).mappings().one_or_none()
+    if row is None:
+        return False
+    await connection.execute(delete(edge_payloads).where(dead))
+    fresh = {name: row[name] for name in row if name != "id"} | {
+        "state": PayloadState.WAITING.value,
+        "tries": 0,
+        "next_try_at_us": 0,
+        "received_at_us": now_us,
+        "failed_at_us": None,
+    }
+    await connection.execute(insert(edge_payloads).values(fresh))
+    return True
 
 
 def lane_of(payload: EdgePayload) -> Lane:
