@@ -11,6 +11,8 @@ from tests.cli.conftest import Weir
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGS = {
+    "cache_statistics/aggregator:CacheAggregator": {"file": "statistics.json"},
+    "cache_statistics/plugin:CacheStatistics": {"every": 2},
     "custom_auth/plugin:CustomAuth": {"valid_token": "long"},
     "file_collector/plugin:FileCollector": {"directory": "events"},
     "ledger_and_alarm/alarm:Alarm": {"most_per_hour": "5.00"},
@@ -19,6 +21,7 @@ CONFIGS = {
     "response_modifier/plugin:ResponseModifier": {"closing_line": "Yours"},
     "stream_redactor/plugin:StreamRedactor": {"words": ["hello", "secret"]},
 }
+OPTIONS = ("--scope", "control.send", "--json")
 
 
 def test_there_is_no_example_that_is_not_checked() -> None:
@@ -41,5 +44,5 @@ def test_an_example_passes_its_check(
     path, _, class_name = name.partition(":")
     module = path.replace("/", ".")
     command = f"python://{module}:{class_name}" if hosting == "python" else f"file://{EXAMPLES}/{path}.py"
-    code, out, err = weir("plugin", "check", command, "--config", json.dumps(CONFIGS[name]), "--json")
+    code, out, err = weir("plugin", "check", command, "--config", json.dumps(CONFIGS[name]), *OPTIONS)
     assert code == 0, out + err

@@ -120,6 +120,7 @@ def check(
         list[str] | None,
         typer.Option("--hook", metavar="NAME", help="A hook type of a program that cannot say what it has."),
     ] = None,
+    scopes: _Scopes = None,
     as_json: _Json = False,
 ) -> None:
     """Find out whether a plugin behaves: start it, show each hook typical and odd input, stop it.
@@ -127,7 +128,7 @@ def check(
     Collectors get made-up events: let the configuration name a place for tests.
     Exit code 1 when a check fails.
     """
-    plugin = plugin_from(command, config=config, hooks=hooks or ())
+    plugin = plugin_from(command, config=config, hooks=hooks or (), scopes=scopes or ())
     with prints_aside() as out:
         console = Console(file=out)
         with Console(stderr=True).status(f"checking {plugin.command}"):

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from types import FrameType
 from typing import Any, Final, NoReturn, TextIO, TypeVar
@@ -74,6 +74,7 @@ async def started(plugin: Plugin, snapshot: Snapshot, logger: Logger) -> AsyncIt
         edge_namespace="",
         logger=logger,
         clock=SystemClock(),
+        payloads=_Sent(),
         limits=_LIMITS,
     )
     try:
@@ -99,6 +100,19 @@ async def timed(call: Coroutine[Any, Any, _Result], within_s: float) -> tuple[_R
     with _interrupting(within_s + _SPARE_S):
         answer = await call_with_deadline(call, loop.time() + within_s, loop)
     return answer, (time.perf_counter() - began) * 1000
+
+
+class _Sent:
+    """Takes what the plugin sends to control, and lets it go: there is no control here."""
+
+    def __init__(self) -> None:
+        self._pending = 0
+
+    async def send(
+        self, _id: int, _slug: str, _payload: bytes, _correlation: str, _metadata: Mapping[str, str], /
+    ) -> int:
+        self._pending += 1
+        return self._pending
 
 
 @contextmanager
