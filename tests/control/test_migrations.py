@@ -22,7 +22,7 @@ from weir_collectors import (
 )
 from weir_collectors.database import create_engine
 from weir_control.errors import SchemaError
-from weir_control.migrations import upgrade
+from weir_control.migrations import require_current, upgrade
 from weir_control.store import tables as control_tables
 
 
@@ -40,6 +40,17 @@ async def test_the_migrations_make_exactly_the_tables_that_the_code_works_with(d
     async with engine.connect() as connection:
         assert await connection.run_sync(difference) == []
     await engine.dispose()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
+async def test_a_database_of_any_older_version_becomes_what_a_new_one_is(
+    tmp_path: Path, database_url: str, revision: str
+) -> None:
+    old = tmp_path / "old.db"
+    await upgrade_to(revision, f"sqlite:///{old}")
+    await upgrade(f"sqlite:///{old}")
+    await require_current(f"sqlite:///{old}")
+    assert sorted(dump(old).splitlines()) == sorted(dump(tmp_path / "weir.db").splitlines())
 
 
 async def test_a_new_database_is_readable_by_its_owner_only(tmp_path: Path) -> None:
