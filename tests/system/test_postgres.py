@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.books import all_records, check_the_books, under_load
+from tests.support.gateway import Gateway, running_gateway
 from tests.support.servers.availability import server_needed
 from tests.support.servers.postgres import PostgresServer, postgres_programs
 
@@ -55,6 +56,37 @@ def test_a_gateway_on_a_database_without_tables_ends_and_says_what_to_do(
     assert refused.returncode == 1
     assert "weir db upgrade" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+async def test_two_gateways_on_one_database_serve_what_either_is_told(
+    migrated_postgres: str, tmp_path: Path
+) -> None:
+    settings = {"database_url": migrated_postgres, "encryption_keys": KeyRing.generate_key()}
+    async with (
+        running_gateway(tmp_path / "one", **settings) as one,
+        running_gateway(tmp_path / "two", **settings) as two,
+    ):
+        fields = {"vendor": "openai", "api_endpoint": "http://127.0.0.1:1", "api_key": "sk-upstream"}
+        for here, there, slug in ((one, two, "first"), (two, one, "second")):
+            llm = await here.create("llms", name=slug, slug=slug, **fields)
+            await there.applied(await newest_revision(here))
+            answer = await there.api.get(f"/api/v1/llms/{llm['id']}")
+            assert answer.json()["data"]["slug"] == slug
+        together = [gateway.create("apps", name=f"app {n}") for n in range(2) for gateway in (one, two)]
+        made = [app["id"] for app in await asyncio.gather(*together)]
+        assert sorted(made) == [1, 2, 3, 4]
+
+
+async def newest_revision(gateway: Gateway) -> int:
+    ready = await gateway.api.get("/ready")
+    revision: int = ready.json()["revision"]
+    return revision
+
+
+@pytest.mark.parametrize("command", ["tokens create --name ops", "erase --user ali --yes"])
+def test_the_commands_work_on_it(migrated_postgres: str, tmp_path: Path, command: str) -> None:
+    done = weir(migrated_postgres, *command.split(), "--data-dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr
 
 
 async def test_gateway_and_database_are_killed_under_load_and_nothing_is_lost_or_doubled(
