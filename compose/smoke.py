@@ -15,6 +15,8 @@ import uuid
 from typing import Any
 
 _WITHIN_S = 60.0
+# What the mock upstream takes; it is no secret.
+_MOCK_KEY = "sk-mock-upstream"
 
 
 def call(url: str, token: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
@@ -32,7 +34,7 @@ def call(url: str, token: str, body: dict[str, Any] | None = None, method: str |
 def smoke(admin: str, upstream: str, gateways: list[str]) -> None:
     """Set up an LLM and an app at the first gateway, call it through all, and look for the records."""
     api, slug = f"{gateways[0]}/api/v1", f"smoke-{uuid.uuid4().hex[:8]}"
-    llm = {"name": slug, "slug": slug, "vendor": "openai", "api_endpoint": upstream, "api_key": "none"}
+    llm = {"name": slug, "slug": slug, "vendor": "openai", "api_endpoint": upstream, "api_key": _MOCK_KEY}
     llm_id = call(f"{api}/llms", admin, llm)["data"]["id"]
     app_id = call(f"{api}/apps", admin, {"name": slug, "llm_ids": [llm_id]})["data"]["id"]
     secret = call(f"{api}/apps/{app_id}/credentials", admin, {"name": slug})["data"]["secret"]
