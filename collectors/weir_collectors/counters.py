@@ -33,8 +33,8 @@ class GroupCounters:
     """One group. ``lag`` counts records not yet committed, over all partitions.
 
     ``overruns`` is how often an observer was moved to the end of the log. While it is ``stuck`` it has
-    lag and gets on with nothing; ``stalls`` is how often that was found. ``age_s`` is how old its last event was when
-    it was kept, in seconds since the event's own timestamp.
+    lag and gets on with nothing; ``stalls`` is how often that was found. ``age_s`` is how old its last event
+    was when it was kept, in seconds since the event's own timestamp.
     """
 
     decided: int = 0
