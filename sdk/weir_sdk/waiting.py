@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from weir_sdk.errors import ServiceError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _Result = TypeVar("_Result")
 
@@ -21,6 +23,8 @@ def wait_in_thread(call: Coroutine[Any, Any, _Result]) -> _Result:
     Raises:
         ServiceError: This thread runs an event loop itself: there, ``await`` the call.
     """
+    import asyncio  # noqa: PLC0415 - a plugin's unit test need not pay for it
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:

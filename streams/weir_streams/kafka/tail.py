@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
@@ -46,10 +46,12 @@ class KafkaTail:
         self, topics: Collection[str], *, from_start: bool
     ) -> AsyncGenerator[Sequence[LogRecord], None]:
         """See ``LogTail.follow``."""
-        async with self._client(topics) as client:
-            with translated("going to the end of partitions"):
+        # Not by a seek, behind which the client may still have what it read ahead at its first place.
+        async with self._client(topics, "earliest" if from_start else "latest") as client:
+            with translated("finding the places to begin at"):
                 async with asyncio.timeout(self._settings.request_timeout_s):
-                    await (client.seek_to_beginning() if from_start else client.seek_to_end())
+                    for place in client.assignment():
+                        await client.position(place)
             while True:
                 with translated("reading"):
                     batches = await client.getmany(timeout_ms=_POLL_MS)
@@ -62,7 +64,9 @@ class KafkaTail:
                     yield records
 
     @asynccontextmanager
-    async def _client(self, topics: Collection[str]) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _client(
+        self, topics: Collection[str], begin: Literal["earliest", "latest"] = "earliest"
+    ) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer of no group, which has every partition of the topics."""
         options = await reach(self._settings)
         names = [self._settings.topic(topic) for topic in topics]
@@ -73,7 +77,7 @@ class KafkaTail:
         if missing:
             listed = ", ".join(sorted(missing))
             raise TopicMissingError(f"Kafka has no topic {listed}; run weir topics apply")
-        client = AIOKafkaConsumer(*names, **options, enable_auto_commit=False, auto_offset_reset="earliest")
+        client = AIOKafkaConsumer(*names, **options, enable_auto_commit=False, auto_offset_reset=begin)
         async with self._started(client):
             yield client
 
