@@ -120,7 +120,7 @@ def children(parent: int | None = None) -> set[int]:
 
 @cache
 def started_before() -> frozenset[int]:
-    """What this process had started when the room's first test asked."""
+    """What this process had started when the room's first test began, which is when this is called first."""
     return frozenset(_children(os.getpid()))
 
 
