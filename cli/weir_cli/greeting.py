@@ -16,15 +16,15 @@ from weir_cli.demo_state import DEMO_CLAUDE_SLUG, DEMO_MODEL, DEMO_SLUG
 class Greeting:
     """The facts of a running gateway.
 
-    ``admin_token`` is the token or how to get one; ``demo_secret`` the demo app's credential. The port has
-    ``/metrics`` only where it can be reached from this machine alone.
+    ``admin_token`` is the token or how to get one; ``demo_secret`` the demo app's credential; ``admin_url``
+    where metrics and the API's reference are, None where they are not served.
     """
 
     version: str
     url: str
     data_dir: Path
     admin_token: str
-    has_metrics: bool = True
+    admin_url: str | None = None
     demo_secret: str | None = None
 
 
@@ -85,8 +85,10 @@ def _facts(greeting: Greeting) -> Iterator[tuple[str, str]]:
         yield "demo key", greeting.demo_secret
     yield "management", f"{greeting.url}/api/v1"
     yield "admin token", greeting.admin_token
-    yield "API docs", f"{greeting.url}/docs"
     yield "health", f"{greeting.url}/health and {greeting.url}/ready"
-    if greeting.has_metrics:
-        yield "metrics", f"{greeting.url}/metrics"
+    if greeting.admin_url is None:
+        yield "metrics", "set WEIR_ADMIN_PORT to have them, and the API docs, on a listener of their own"
+    else:
+        yield "API docs", f"{greeting.admin_url}/docs"
+        yield "metrics", f"{greeting.admin_url}/metrics"
     yield "data", str(greeting.data_dir)

@@ -13,37 +13,70 @@ from typing import Final, Self
 
 from weir_cli.data_dir import DataDir
 from weir_cli.errors import ListenError
+from weir_core.settings import Settings
 
 _BACKLOG: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """The gateway's port, the management API's unix socket, and the one for the children's reports."""
+    """The gateway's port, the management API's unix socket, and the one for the children's reports.
+
+    ``admin`` is there where the settings have an ``admin_port``.
+    """
 
     gateway: socket.socket
     control: socket.socket
     internal: socket.socket
+    admin: socket.socket | None = None
 
     @classmethod
-    def open(cls, host: str, port: int, data_dir: DataDir) -> Self:
+    def open(cls, settings: Settings, data_dir: DataDir) -> Self:
         """Listen on all of them.
 
         Raises:
-            ListenError: The port cannot be listened on.
+            ListenError: A port cannot be listened on.
         """
         return cls(
-            bind(host, port), _bind_unix(data_dir.control_socket), _bind_unix(data_dir.internal_socket)
+            bind(settings.host, settings.port),
+            _bind_unix(data_dir.control_socket),
+            _bind_unix(data_dir.internal_socket),
+            bind_admin(settings),
         )
+
+    @property
+    def of_proxies(self) -> tuple[socket.socket, ...]:
+        """What each proxy serves."""
+        return (self.gateway,) if self.admin is None else (self.gateway, self.admin)
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where metrics and the API's reference are; None where nobody may see them."""
+        if self.admin is not None:
+            return base_url(self.admin)
+        return base_url(self.gateway) if is_loopback(self.gateway) else None
 
     def close(self) -> None:
         """From here on, once the children have closed theirs, connections are refused."""
-        for listener in (self.gateway, self.control, self.internal):
+        for listener in (*self.of_proxies, self.control, self.internal):
             listener.close()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on the first address of ``host``.
+def bind_admin(settings: Settings) -> socket.socket | None:
+    """Listen where metrics and the API's reference are, apart from the calls; None where that is not set.
+
+    Raises:
+        ListenError: See ``bind``.
+    """
+    if settings.admin_port is None:
+        return None
+    return bind(settings.admin_host, settings.admin_port, "choose another WEIR_ADMIN_PORT or WEIR_ADMIN_HOST")
+
+
+def bind(
+    host: str, port: int, advice: str = "choose another with --port (WEIR_PORT) or --host (WEIR_HOST)"
+) -> socket.socket:
+    """Listen on the first address of ``host``; ``advice`` ends the message of an error.
 
     Raises:
         ListenError: The host has no address, or the port is taken or not allowed.
@@ -53,7 +86,7 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise ListenError(f"cannot find an address for host {host!r}: {error.strerror}") from error
+        raise ListenError(f"cannot find an address for host {host!r}: {error.strerror}; {advice}") from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,9 +94,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ListenError(
-            f"cannot listen on {_authority(host, port)}: {error.strerror}; {_advice()}"
-        ) from error
+        raise ListenError(f"cannot listen on {_authority(host, port)}: {error.strerror}; {advice}") from error
     listener.setblocking(False)
     return listener
 
@@ -94,7 +125,3 @@ def is_loopback(listener: socket.socket) -> bool:
 
 def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _advice() -> str:
-    return "choose another with --port (WEIR_PORT) or --host (WEIR_HOST)"

@@ -57,7 +57,7 @@ def children(household: Household, listeners: Listeners, demo_upstream: Command 
     plans = [
         ChildPlan(
             f"proxy-{number}",
-            household.child(f"proxy-{number}", "weir_cli.roles.proxy:run", listeners.gateway),
+            household.child(f"proxy-{number}", "weir_cli.roles.proxy:run", *listeners.of_proxies),
             stop_order=0,
             grace_s=settings.shutdown_grace + _SETTLE_S,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.demo import DemoSetup, begin_demo, upstream_command
 from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
 from weir_cli.greeting import Greeting, print_greeting
-from weir_cli.listening import Listeners, base_url, is_loopback
+from weir_cli.listening import Listeners, base_url
 from weir_cli.plans import Household, children
 from weir_cli.processes import child_environment, spawn
 from weir_cli.readiness import wait_until_ready
@@ -59,7 +58,7 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
     data_dir = DataDir.at(settings.data_dir)
     lock = await DataDirLock.take(data_dir)
     data_dir.prepare_run()
-    listeners = Listeners.open(settings.host, settings.port, data_dir)
+    listeners = Listeners.open(settings, data_dir)
     keys = encryption_keys(settings, data_dir)
     await prepare_database(settings, data_dir)
     admission = await _admit(settings, data_dir, keys, demo=demo)
@@ -89,7 +88,7 @@ async def _supervise(
     stop = StopSignal()
     stop.listen(asyncio.get_running_loop())
     supervising = asyncio.create_task(supervisor.run(stop))
-    greeting = asyncio.create_task(_greet(listeners.gateway, household.data_dir, admission, console))
+    greeting = asyncio.create_task(_greet(listeners, household.data_dir, admission, console))
     for task in (supervising, greeting):
         task.add_done_callback(partial(_stop_on_failure, stop))
     await stop.stopping.wait()
@@ -118,9 +117,9 @@ async def _admit(settings: Settings, data_dir: DataDir, keys: str, *, demo: bool
     return _Admission("the one in WEIR_ADMIN_TOKEN" if given else "weir tokens create makes another", None)
 
 
-async def _greet(listener: socket.socket, data_dir: DataDir, admission: _Admission, console: Console) -> None:
+async def _greet(listeners: Listeners, data_dir: DataDir, admission: _Admission, console: Console) -> None:
     """Wait until the gateway serves, set the demo up, then say how to use it."""
-    url, has_metrics = base_url(listener), is_loopback(listener)
+    url = base_url(listeners.gateway)
     state = admission.demo
     headers = {"Authorization": f"Bearer {state.admin_token}"} if state else {}
     async with httpx2.AsyncClient(
@@ -137,7 +136,7 @@ async def _greet(listener: socket.socket, data_dir: DataDir, admission: _Admissi
             url=url,
             data_dir=data_dir.root,
             admin_token=admission.token_or_advice,
-            has_metrics=has_metrics,
+            admin_url=listeners.admin_url,
             demo_secret=state.credential if state else None,
         ),
     )

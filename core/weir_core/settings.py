@@ -100,6 +100,20 @@ class Settings(OptionsTable):
         default="127.0.0.1", min_length=1, description="Address to listen on; IPv4, IPv6 or a host name."
     )
     port: int = Field(default=3000, ge=0, le=65535, description="TCP port; 0 takes any free one.")
+    admin_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address of the admin listener, which exists where `admin_port` is set; only machines "
+        "that may see metrics should reach it.",
+    )
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port of the admin listener: `/metrics`, `/docs`, `/openapi.json`, the management "
+        "API and `/health`, without model calls. `port` has the first three only while `host` is a loopback "
+        "address; unset, a gateway that others reach has them nowhere.",
+    )
     workers: int = Field(default=1, ge=1, le=256, description="Proxy processes that share the port.")
     admin_token: SecretStr | None = Field(
         default=None,

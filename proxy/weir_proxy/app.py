@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from weir_core.ids import new_id
 from weir_core.vendors import Vendor, get_vendor
@@ -13,25 +14,25 @@ from weir_proxy.plain import PlainAnswer, plain_answer, problem
 from weir_proxy.routes import match_llm
 from weir_streams.errors import SpoolFullError, TooManyInFlightError
 
-_MANAGEMENT_PREFIXES = ("/api/", "/openapi.json", "/docs")
+_REFERENCE = ("/openapi.json", "/docs")
+_MANAGEMENT = ("/api/", *_REFERENCE)
+_ADMIN_ONLY = ("/metrics", *_REFERENCE)
 
-Endpoint = Callable[[ClientRequest], Awaitable[None]]
+Endpoint = Callable[[ClientRequest], Coroutine[Any, Any, None]]
 """Answers one request."""
 
 
 class ProxyApp:
-    """What a worker serves: no framework between the socket and the pipeline.
+    """What a worker serves to callers: no framework between the socket and the pipeline.
 
     Args:
         gateway: What the calls share.
-        management: Takes everything under ``/api/`` that is no model call.
-        endpoints: Exact path to endpoint (health, readiness, metrics).
+        others: Takes all that is no model call.
     """
 
-    def __init__(self, gateway: Gateway, management: Endpoint, endpoints: Mapping[str, Endpoint]) -> None:
+    def __init__(self, gateway: Gateway, others: Endpoint) -> None:
         self._gateway = gateway
-        self._management = management
-        self._endpoints = endpoints
+        self._others = others
 
     async def __call__(self, client: ClientRequest) -> None:
         """Serve one request."""
@@ -47,19 +48,42 @@ class ProxyApp:
             await client.answer(*_unavailable(target.served.vendor, str(error)))
 
     async def _other(self, client: ClientRequest) -> None:
+        route = match_llm(client.raw_path)
+        if route is None:
+            await self._others(client)
+        else:
+            await client.answer(*_unknown_llm(route.slug or str(route.llm_id)))
+
+
+class OtherPaths:
+    """All that is no model call: what stands beside the calls, and alone on the admin listener.
+
+    Args:
+        management: Takes everything under ``/api/``, and the API's reference.
+        endpoints: Exact path to endpoint.
+        is_public: Whether others than this machine reach the listener. It has neither the reference nor
+            ``/metrics`` then: these are on the admin listener.
+    """
+
+    def __init__(self, management: Endpoint, endpoints: Mapping[str, Endpoint], *, is_public: bool) -> None:
+        self._management = management
+        self._endpoints = endpoints
+        self._is_public = is_public
+
+    async def __call__(self, client: ClientRequest) -> None:
+        """Serve one request."""
         path = client.raw_path
         endpoint = self._endpoints.get(path)
-        route = match_llm(path)
-        if endpoint is not None:
+        if self._is_public and path.startswith(_ADMIN_ONLY):
+            detail = f"{path} is on the admin listener (admin_port) when others reach this one."
+            await client.answer(*problem(404, detail))
+        elif endpoint is not None:
             await endpoint(client)
-        elif route is not None:
-            await client.answer(*_unknown_llm(route.slug or str(route.llm_id)))
-        elif path.startswith(_MANAGEMENT_PREFIXES):
+        elif path.startswith(_MANAGEMENT):
             await self._management(client)
         else:
-            await client.answer(
-                *problem(404, f"There is nothing at {path}. Model calls go to /llm/call/<slug>/...")
-            )
+            detail = f"There is nothing at {path}. Model calls go to the gateway's port, /llm/call/<slug>/..."
+            await client.answer(*problem(404, detail))
 
 
 def _unknown_llm(name: str) -> PlainAnswer:

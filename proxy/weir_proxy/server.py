@@ -17,7 +17,7 @@ from weir_core.clock import Clock
 from weir_core.errors import WeirError
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
-from weir_proxy.app import Endpoint, ProxyApp
+from weir_proxy.app import Endpoint, OtherPaths, ProxyApp
 from weir_proxy.configuration import Configuration
 from weir_proxy.gateway import Gateway
 from weir_proxy.handover import Handover
@@ -37,7 +37,7 @@ _log = structlog.get_logger("weir.proxy")
 
 @dataclass(frozen=True, slots=True)
 class ProxyOptions:
-    """What an admin sets; seconds and bytes."""
+    """What an admin sets; seconds and bytes. ``is_public``: others than this machine reach the listener."""
 
     worker: str
     edge_id: str
@@ -51,7 +51,7 @@ class ProxyOptions:
     capture_bytes: int = 256 * 1024
     sync_always: bool = False
     anonymous_events_per_second: int = 100
-    expose_metrics: bool = True
+    is_public: bool = False
 
 
 class ProxyWorker:
@@ -110,20 +110,23 @@ class ProxyWorker:
             },
         }
 
-    async def run(self, listener: socket.socket) -> None:
-        """Serve ``listener`` until ``stop`` is called and every call has been recorded."""
+    async def run(self, listener: socket.socket, admin: socket.socket | None = None) -> None:
+        """Serve both listeners until ``stop`` is called and every call has been recorded.
+
+        Args:
+            listener: Where the calls come in.
+            admin: Has metrics and the management API, and no model calls.
+        """
         options = self._options
         handover = Handover(options.control_socket)
-        server = HttpServer(
-            self._app(handover),
-            ClientDeadlines(headers_s=options.header_timeout_s, body_s=options.body_timeout_s),
-            grace_s=options.shutdown_grace_s,
-        )
         following = asyncio.create_task(self._follow_configuration())
         following.add_done_callback(self._stop_on_failure)
         _spare_the_collector()
         try:
-            await server.run(listener, stop=self._stop, hurry=self._hurry)
+            async with asyncio.TaskGroup() as serving:
+                serving.create_task(self._serve(self._app(handover), listener))
+                if admin is not None:
+                    serving.create_task(self._serve(self._others(handover, is_public=False), admin))
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -163,14 +166,22 @@ class ProxyWorker:
             capture_limit=options.capture_bytes,
         )
 
+    async def _serve(self, app: Endpoint, listener: socket.socket) -> None:
+        options = self._options
+        deadlines = ClientDeadlines(headers_s=options.header_timeout_s, body_s=options.body_timeout_s)
+        server = HttpServer(app, deadlines, grace_s=options.shutdown_grace_s)
+        await server.run(listener, stop=self._stop, hurry=self._hurry)
+
     def _app(self, handover: Handover) -> ProxyApp:
+        return ProxyApp(self._gateway, self._others(handover, is_public=self._options.is_public))
+
+    def _others(self, handover: Handover, *, is_public: bool) -> OtherPaths:
         endpoints: dict[str, Endpoint] = {
             "/health": health,
             "/ready": Readiness(self._gateway, self._host, self._stop.is_set),
+            "/metrics": MetricsEndpoint(self._registry),
         }
-        if self._options.expose_metrics:
-            endpoints["/metrics"] = MetricsEndpoint(self._registry)
-        return ProxyApp(self._gateway, handover, endpoints)
+        return OtherPaths(handover, endpoints, is_public=is_public)
 
     async def _follow_configuration(self) -> None:
         """Apply each newer revision: plugins first, for a moment, then one swap of the reference."""

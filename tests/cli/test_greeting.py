@@ -21,6 +21,7 @@ def printed(greeting: Greeting, **options: object) -> str:
 
 def greeting(**fields: object) -> Greeting:
     values = {"version": "1.2", "url": _URL, "data_dir": Path("/var/lib/weir"), "admin_token": "wt_a_b"}
+    values["admin_url"] = _URL
     return Greeting(**(values | fields))  # type: ignore[arg-type]
 
 
@@ -31,8 +32,13 @@ def test_it_says_where_weir_listens_where_its_data_is_and_how_to_administer_it()
     assert "curl" not in text
 
 
-def test_metrics_are_named_only_where_the_port_has_them() -> None:
-    assert "/metrics" not in printed(greeting(has_metrics=False))
+def test_metrics_and_docs_are_named_where_they_are_served_or_how_to_have_them() -> None:
+    apart = printed(greeting(admin_url="http://127.0.0.1:9464"))
+    assert "http://127.0.0.1:9464/metrics" in apart
+    assert f"{_URL}/docs" not in apart
+    nowhere = printed(greeting(admin_url=None))
+    assert "/metrics" not in nowhere
+    assert "WEIR_ADMIN_PORT" in nowhere
 
 
 def test_the_demos_calls_stand_each_on_lines_of_their_own_and_unwrapped_on_a_narrow_terminal() -> None:

@@ -108,7 +108,7 @@ def test_each_process_of_each_data_directory_has_a_name_of_its_own_that_stays() 
 def planned(root: Path, settings: Settings) -> list[ChildPlan]:
     data_dir = DataDir.at(root)
     data_dir.prepare_run()
-    listeners = Listeners.open("127.0.0.1", 0, data_dir)
+    listeners = Listeners.open(settings.model_copy(update={"port": 0}), data_dir)
     lock_fd = os.open(root, os.O_RDONLY)
     try:
         household = Household(settings, data_dir, "keys", {}, lock_fd)

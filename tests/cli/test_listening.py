@@ -5,7 +5,9 @@ import socket
 import pytest
 
 from weir_cli.errors import ListenError
-from weir_cli.listening import base_url, bind, is_loopback, local_url
+from weir_cli.listening import base_url, bind, bind_admin, is_loopback, local_url
+from weir_core.errors import SettingsError
+from weir_core.settings import Settings, resolve
 
 
 def test_a_taken_port_is_refused_with_the_way_out() -> None:
@@ -13,6 +15,21 @@ def test_a_taken_port_is_refused_with_the_way_out() -> None:
         port = first.getsockname()[1]
         with pytest.raises(ListenError, match=rf"127\.0\.0\.1:{port}: Address already in use; .*--port"):
             bind("127.0.0.1", port)
+
+
+def test_what_is_wrong_with_the_admin_listener_is_said_in_the_names_of_its_settings() -> None:
+    with bind("127.0.0.1", 0) as first:
+        settings = Settings(admin_port=first.getsockname()[1])
+        with pytest.raises(ListenError, match="another WEIR_ADMIN_PORT or WEIR_ADMIN_HOST"):
+            bind_admin(settings)
+    with pytest.raises(ListenError, match=r"nowhere\.invalid.*WEIR_ADMIN_HOST"):
+        bind_admin(Settings(admin_host="nowhere.invalid", admin_port=0))
+    with pytest.raises(SettingsError, match=r"WEIR_ADMIN_PORT .*65535.*70000"):
+        resolve(file={}, environ={"WEIR_ADMIN_PORT": "70000"}, flags={})
+
+
+def test_there_is_no_admin_listener_unless_it_was_asked_for() -> None:
+    assert bind_admin(Settings()) is None
 
 
 def test_a_host_without_an_address_is_refused_by_name() -> None:

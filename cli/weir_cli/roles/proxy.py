@@ -26,9 +26,12 @@ _HOOK_TYPES: Final = frozenset(("pre_auth", "auth", "post_auth", "on_response"))
 
 
 async def run(context: RoleContext) -> None:
-    """Serve the port until told to stop; every call is recorded before the spool is closed."""
+    """Serve the port, and the admin listener where there is one, until told to stop.
+
+    Every call is recorded before the spool is closed.
+    """
     settings = context.settings
-    (listener,) = context.listeners
+    listener, *admin = context.listeners
     async with AsyncExitStack() as opened:
         feed = FileConfigFeed(context.data_dir.config, context.keyring, context.logger)
         spool = Spool.open(
@@ -57,7 +60,7 @@ async def run(context: RoleContext) -> None:
         )
         opened.push_async_callback(host.close)
         worker = ProxyWorker(
-            _options(context, with_metrics=is_loopback(listener)),
+            _options(context, is_public=not is_loopback(listener)),
             spool=spool,
             host=host,
             feed=feed,
@@ -69,7 +72,7 @@ async def run(context: RoleContext) -> None:
             asyncio.create_task(report_forever(context.data_dir.internal_socket, worker.status)),
         ):
             opened.callback(task.cancel)
-        await worker.run(listener)
+        await worker.run(listener, *admin)
 
 
 def _observers(feed: FileConfigFeed, namespace: str) -> Collection[str] | None:
@@ -77,7 +80,7 @@ def _observers(feed: FileConfigFeed, namespace: str) -> Collection[str] | None:
     return None if snapshot is None else observer_groups(snapshot)
 
 
-def _options(context: RoleContext, *, with_metrics: bool) -> ProxyOptions:
+def _options(context: RoleContext, *, is_public: bool) -> ProxyOptions:
     settings = context.settings
     return ProxyOptions(
         worker=context.name,
@@ -92,7 +95,7 @@ def _options(context: RoleContext, *, with_metrics: bool) -> ProxyOptions:
         capture_bytes=settings.body_capture_bytes,
         sync_always=settings.spool.sync == "always",
         anonymous_events_per_second=settings.anonymous_log_limit,
-        expose_metrics=with_metrics,
+        is_public=is_public,
     )
 
 

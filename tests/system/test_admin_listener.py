@@ -1,0 +1,53 @@
+"""Metrics and the API's reference on a gateway that others reach: on a listener of their own, or nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.support.gateway import ADMIN_TOKEN, Gateway, free_port, running_gateway
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+_ADMIN_ONLY = ("/metrics", "/docs", "/docs/page.js", "/openapi.json")
+
+
+async def test_a_gateway_that_others_reach_has_metrics_and_docs_on_the_admin_listener_alone(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    async with (
+        running_gateway(tmp_path / "data", host="0.0.0.0", admin_port=str(port), workers="2") as gateway,
+        httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"authorization": f"Bearer {ADMIN_TOKEN}"}
+        ) as admin,
+    ):
+        for path in _ADMIN_ONLY:
+            assert (await admin.get(path)).status_code == 200, path
+            refused = await gateway.api.get(path)
+            assert refused.status_code == 404
+            assert "admin_port" in refused.json()["detail"]
+        for path in ("/health", "/ready", "/api/v1/llms"):
+            assert (await admin.get(path)).status_code == 200, path
+            assert (await gateway.api.get(path)).status_code == 200, path
+        assert "weir_requests_in_flight" in (await admin.get("/metrics")).text
+        call = await admin.post("/llm/call/any/v1/chat/completions", json={})
+        assert (call.status_code, call.headers["content-type"]) == (404, "application/problem+json")
+        assert await gateway.stop() == 0
+
+
+async def test_without_an_admin_port_a_gateway_that_others_reach_shows_neither(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path / "data", host="0.0.0.0") as gateway:
+        for path in _ADMIN_ONLY:
+            assert (await gateway.api.get(path)).status_code == 404
+
+
+async def test_an_admin_port_that_is_taken_stops_the_start_with_the_setting_to_change(tmp_path: Path) -> None:
+    taken = free_port()
+    gateway = Gateway(tmp_path / "data", admin_port=str(taken), port=str(taken))
+    gateway.port = taken
+    with pytest.raises(AssertionError, match="ended"):
+        await gateway.start()
+    assert "choose another WEIR_ADMIN_PORT or WEIR_ADMIN_HOST" in gateway.log_path.read_text()
+    await gateway.close()
