@@ -96,7 +96,7 @@ async def _lags_of(
 
 
 async def _topics(patient: Patient, settings: KafkaSettings) -> list[Finding]:
-    plan = planned_topics(settings, topic_options(patient.settings.kafka))
+    plan = planned_topics(settings, topic_options(patient.settings))
     async with open_topic_admin(settings) as admin:
         differences = await admin.differences(plan)
     if not differences:
@@ -112,7 +112,7 @@ async def _topics(patient: Patient, settings: KafkaSettings) -> list[Finding]:
 
 
 def _retentions(patient: Patient, settings: KafkaSettings) -> dict[str, int]:
-    plan = planned_topics(settings, topic_options(patient.settings.kafka))
+    plan = planned_topics(settings, topic_options(patient.settings))
     return {one.name: int(one.configs["retention.ms"]) for one in plan if "retention.ms" in one.configs}
 
 

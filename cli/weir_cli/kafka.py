@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from weir_core.clock import Clock
 from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions
+from weir_core.settings import Settings
 from weir_streams.embedded import EmbeddedLog
 from weir_streams.kafka.event_log import KafkaEventLog
 from weir_streams.kafka.ranges import KafkaRanges
@@ -58,9 +60,16 @@ def relay_settings(options: KafkaOptions) -> RelaySettings:
     )
 
 
-def topic_options(options: KafkaOptions) -> TopicOptions:
-    """What ``weir topics`` makes of the topics."""
+def topic_options(settings: Settings, namespaces: Iterable[str] = ()) -> TopicOptions:
+    """What ``weir topics`` makes of the topics.
+
+    Args:
+        settings: Whose ``[kafka]`` table says how they are.
+        namespaces: Whose configuration has a topic besides the default and this installation's own.
+    """
+    options = settings.kafka
     return TopicOptions(
+        namespaces=tuple(sorted({"", settings.edge_namespace, *namespaces})),
         partitions=options.partitions,
         replication_factor=options.replication_factor,
         min_insync_replicas=options.min_insync_replicas,

@@ -15,15 +15,27 @@ from weir_cli.kafka import kafka_settings, topic_options
 from weir_cli.options import Config
 from weir_core.settings import Settings
 from weir_streams.kafka.acls import least_rights
-from weir_streams.kafka.topics import Difference, open_topic_admin, planned_topics
+from weir_streams.kafka.topics import Difference, Topic, open_topic_admin, planned_topics
 
 app = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
 
 
+Namespaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace",
+        metavar="NAME",
+        help="Proxies of this namespace get their configuration from Kafka; may be given several times. The "
+        "default namespace and WEIR_EDGE_NAMESPACE have their topics anyway.",
+    ),
+]
+
+
 @app.command()
-def apply(config: Config = None) -> None:
+def apply(namespace: Namespaces = None, config: Config = None) -> None:
     """Make what is missing and change what differs. Nothing is deleted; running it again does nothing."""
-    differences = asyncio.run(_differences(load_settings(config, {}), change=True))
+    settings = load_settings(config, {})
+    differences = asyncio.run(_differences(settings, _plan(settings, namespace), change=True))
     if not differences:
         typer.echo("All topics are as they should be.")
     for one in differences:
@@ -35,6 +47,7 @@ def show(
     acls: Annotated[
         bool, typer.Option("--acls", help="Print the least rights that each role needs.")
     ] = False,
+    namespace: Namespaces = None,
     config: Config = None,
 ) -> None:
     """Show what the topics should be and what differs; exit code 1 when something does."""
@@ -42,23 +55,26 @@ def show(
     if acls:
         _print_rights(settings)
         return
-    differences = asyncio.run(_differences(settings, change=False))
-    _print_plan(settings, differences)
+    plan = _plan(settings, namespace)
+    differences = asyncio.run(_differences(settings, plan, change=False))
+    _print_plan(plan, differences)
     if differences:
         typer.echo("weir topics apply makes them so.")
         raise typer.Exit(1)
 
 
-async def _differences(settings: Settings, *, change: bool) -> list[Difference]:
-    kafka = kafka_settings(settings.kafka)
-    plan = planned_topics(kafka, topic_options(settings.kafka))
-    async with open_topic_admin(kafka) as admin:
+def _plan(settings: Settings, namespaces: Sequence[str] | None) -> list[Topic]:
+    return planned_topics(kafka_settings(settings.kafka), topic_options(settings, namespaces or ()))
+
+
+async def _differences(settings: Settings, plan: Sequence[Topic], *, change: bool) -> list[Difference]:
+    async with open_topic_admin(kafka_settings(settings.kafka)) as admin:
         return await (admin.apply(plan) if change else admin.differences(plan))
 
 
-def _print_plan(settings: Settings, differences: Sequence[Difference]) -> None:
+def _print_plan(plan: Sequence[Topic], differences: Sequence[Difference]) -> None:
     table = Table("topic", "partitions", "settings", "differs")
-    for topic in planned_topics(kafka_settings(settings.kafka), topic_options(settings.kafka)):
+    for topic in plan:
         own = [one for one in differences if one.topic == topic.name]
         differs = "\n".join(str(one).removeprefix(f"{topic.name}: ") for one in own)
         configs = "\n".join(f"{name}={value}" for name, value in topic.configs.items())

@@ -73,6 +73,12 @@ class TopicMissingError(LogUnavailableError):
     """A topic does not exist (yet); ``weir topics apply`` makes it."""
 
 
+class ConfigUnreadableError(StreamsError):
+    """What stands in a configuration topic makes up no revision, or none that our keys open."""
+
+    retryable = True
+
+
 class DeliveryError(StreamsError):
     """Kafka did not take a batch; a new producer sends it again."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from weir_streams.events import EVENT_TOPICS
+from weir_streams.kafka.config_publisher import CONFIG_TRANSACTIONAL_ID
 from weir_streams.kafka.settings import KafkaSettings
 from weir_streams.kafka.topics import (
     ALERT_TOPIC,
@@ -17,6 +18,7 @@ from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 _READ: Final = ("Read", "Describe")
 _WRITE: Final = ("Write", "Describe")
+_CONFIG_TOPICS: Final = ("weir.config.*",)
 _ADMINISTER: Final = ("Create", "Alter", "AlterConfigs", "Describe", "DescribeConfigs")
 
 
@@ -33,6 +35,7 @@ def least_rights(settings: KafkaSettings) -> list[Right]:
     """Every entry that an installation needs, by role."""
     return [
         *_relay(settings),
+        *_proxy(settings),
         *_collectors(settings),
         *_control(settings),
         *_streams(settings),
@@ -45,8 +48,13 @@ def _relay(settings: KafkaSettings) -> Iterator[Right]:
     yield from _on_topics(settings, "relay", _WRITE, written)
 
 
+def _proxy(settings: KafkaSettings) -> Iterator[Right]:
+    yield from _on_topics(settings, "proxy", _READ, (EDGE_PAYLOAD_RESULT_TOPIC, *_CONFIG_TOPICS))
+    yield Right("proxy", "Read", "Group", settings.group("weir.*"))
+
+
 def _collectors(settings: KafkaSettings) -> Iterator[Right]:
-    yield from _on_topics(settings, "collect", _READ, EVENT_TOPICS)
+    yield from _on_topics(settings, "collect", _READ, (*EVENT_TOPICS, *_CONFIG_TOPICS))
     yield from _on_topics(settings, "collect", _WRITE, (DEAD_LETTER_TOPIC,))
     yield Right("collect", "Read", "Group", settings.group("weir.*"))
 
@@ -54,7 +62,9 @@ def _collectors(settings: KafkaSettings) -> Iterator[Right]:
 def _control(settings: KafkaSettings) -> Iterator[Right]:
     yield from _on_topics(settings, "control", _READ, (EDGE_PAYLOAD_TOPIC,))
     yield from _on_topics(settings, "control", _WRITE, (EDGE_PAYLOAD_RESULT_TOPIC,))
-    yield from _on_topics(settings, "control", (*_READ, "Write"), ("weir.config.*",))
+    yield from _on_topics(settings, "control", (*_READ, "Write"), _CONFIG_TOPICS)
+    for operation in _WRITE:
+        yield Right("control", operation, "TransactionalId", settings.group(CONFIG_TRANSACTIONAL_ID))
     yield Right("control", "Read", "Group", settings.group("weir.*"))
 
 

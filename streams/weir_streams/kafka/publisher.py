@@ -150,12 +150,7 @@ class Publisher:
 
     async def abandon(self) -> None:
         """Close the connections; what is not acknowledged may or may not have arrived."""
-        with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(_ABANDON_WITHIN_S):
-                # The client's own ``stop`` would go on sending until everything has arrived.
-                await self._producer.client.close()
-                self._producer._closed = True
-                await self._producer._sender.close()
+        await abandon(self._producer)
 
     async def _batched(self, records: Iterable[Outgoing]) -> list[Batch]:
         batches: list[Batch] = []
@@ -184,3 +179,13 @@ class Publisher:
         chosen: int = self._partitioner(key, partitions, partitions)
         self._partition_of[topic, key] = chosen
         return chosen
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Close a producer's connections, whatever it still has to send."""
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(_ABANDON_WITHIN_S):
+            # The client's own ``stop`` would go on sending until everything has arrived.
+            await producer.client.close()
+            producer._closed = True
+            await producer._sender.close()

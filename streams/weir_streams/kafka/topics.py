@@ -19,6 +19,7 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
 from aiokafka.errors import TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
 
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
+from weir_streams.kafka.config_topic import config_topic
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
@@ -35,6 +36,8 @@ _MIB: Final = 1024 * 1024
 _OVERHEAD: Final = 64 * 1024
 _EVENT_BYTES: Final = _MIB + _OVERHEAD
 _EDGE_PAYLOAD_BYTES: Final = 2 * _MIB + _OVERHEAD
+# An LLM with its attachments, each of which the management API takes up to a MiB of.
+_CONFIG_BYTES: Final = 2 * _MIB + _OVERHEAD
 
 
 class TopicOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +50,7 @@ class TopicOptions(msgspec.Struct, frozen=True, kw_only=True):
         proxy_log_ms: Retention of proxy logs.
         analytics_ms: Retention of analytics events.
         budget_usage_ms: Retention of budget events.
+        namespaces: Whose configuration has a topic; the empty text is the default namespace.
     """
 
     partitions: int = 6
@@ -55,6 +59,7 @@ class TopicOptions(msgspec.Struct, frozen=True, kw_only=True):
     proxy_log_ms: int = 7 * _DAY_MS
     analytics_ms: int = 30 * _DAY_MS
     budget_usage_ms: int = 38 * _DAY_MS
+    namespaces: tuple[str, ...] = ("",)
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +98,10 @@ def planned_topics(settings: KafkaSettings, options: TopicOptions) -> list[Topic
         (EDGE_PAYLOAD_RESULT_TOPIC, wide, _kept(2 * _DAY_MS, _EVENT_BYTES)),
         (PLUGIN_EVENT_TOPIC, wide, _kept(_DAY_MS, _EVENT_BYTES)),
         (DEAD_LETTER_TOPIC, single, _kept(14 * _DAY_MS, _EVENT_BYTES)),
-        (SPEND_TOPIC, single, _compacted()),
+        (SPEND_TOPIC, single, _compacted(_EVENT_BYTES)),
         (ALERT_TOPIC, single, _kept(14 * _DAY_MS, _EVENT_BYTES)),
+        # The order of its records is what they mean.
+        *((config_topic(name), single, _compacted(_CONFIG_BYTES)) for name in options.namespaces),
     ]
     return [
         Topic(
@@ -235,8 +242,8 @@ def _kept(retention_ms: int, most_bytes: int) -> dict[str, str]:
     }
 
 
-def _compacted() -> dict[str, str]:
-    return {"cleanup.policy": "compact", "max.message.bytes": str(_EVENT_BYTES)}
+def _compacted(most_bytes: int) -> dict[str, str]:
+    return {"cleanup.policy": "compact", "max.message.bytes": str(most_bytes)}
 
 
 def _in_sync(options: TopicOptions) -> dict[str, str]:
