@@ -50,8 +50,9 @@ def test_the_options_of_relay_and_topics_keep_their_units() -> None:
     )
     assert relay_settings(options).bytes_per_s == 2 * 1024 * 1024
     assert relay_settings(options).drain_s == 3
-    assert topic_options(options).proxy_log_ms == 12 * 3600 * 1000
-    assert topic_options(options).partitions == 9
+    topics = topic_options(Settings(kafka=options, edge_namespace="mine"), ["other", ""])
+    assert (topics.proxy_log_ms, topics.partitions) == (12 * 3600 * 1000, 9)
+    assert topics.namespaces == ("", "mine", "other")
 
 
 def test_a_command_that_needs_kafka_names_the_setting_that_is_missing() -> None:
