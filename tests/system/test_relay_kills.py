@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import random
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from tests.streams.kafka.bench import kafka_settings, make_topics
 from tests.streams.support import all_events, append, open_spool
-from tests.support.gateway import eventually, free_port
 from tests.support.kafka_topics import Arrived, arrived
+from tests.support.roles import RoleProcess
 from tests.support.servers.kafka import KafkaServer
+from tests.system.test_kafka_gateway import kafka_options
 
 from weir_streams.events import EVENT_TOPICS
 from weir_streams.kafka.settings import KafkaSettings
@@ -28,51 +23,18 @@ from weir_streams.spool import Spool
 
 pytestmark = [pytest.mark.system, pytest.mark.crash, pytest.mark.timeout(180)]
 
-_WEIR = Path(sys.executable).with_name("weir")
 _WRITERS = 3
 
 
-class RelayProcess:
+def relay_process(data_dir: Path, settings: KafkaSettings) -> RoleProcess:
     """``weir relay`` on one data directory."""
+    return RoleProcess("relay", data_dir, **kafka_options(settings), kafka_relay_drain_seconds="50")
 
-    def __init__(self, data_dir: Path, settings: KafkaSettings) -> None:
-        self._data_dir = data_dir
-        self._port = free_port()
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("WEIR_")},
-            "WEIR_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-            "WEIR_KAFKA_PREFIX": settings.prefix,
-            "WEIR_KAFKA_RELAY_DRAIN_SECONDS": "50",
-        }
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        with (self._data_dir.parent / "relay.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(_WEIR), "relay", "--data-dir", str(self._data_dir), "--port", str(self._port)],
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    def kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-    async def drain(self) -> int:
-        """Once it has a connection, ask it to deliver what is left and to end; return its exit code."""
-        assert self._process is not None
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as client:
-
-            async def ready() -> bool:
-                with contextlib.suppress(httpx2.TransportError):
-                    return (await client.get("/ready")).status_code == 200
-                return False
-
-            await eventually(ready, "the relay is connected", within_s=60)
-        self._process.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self._process.wait, 60)
+async def drained(relay: RoleProcess) -> int:
+    """Once it has a connection, ask it to deliver what is left and to end; return its exit code."""
+    await relay.ready()
+    return await relay.stop()
 
 
 class Writing:
@@ -105,36 +67,36 @@ class Writing:
 
 
 @pytest.fixture
-def closing() -> Iterator[ExitStack]:
+async def closing() -> AsyncIterator[AsyncExitStack]:
     """What is to be ended whatever happens."""
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         yield stack
 
 
 async def test_a_relay_that_is_killed_again_and_again_loses_nothing(
-    kafka: str, tmp_path: Path, closing: ExitStack
+    kafka: str, tmp_path: Path, closing: AsyncExitStack
 ) -> None:
     settings = kafka_settings(kafka)
     await make_topics(settings)
     moments = random.Random(20261122)
-    relay = RelayProcess(tmp_path / "data", settings)
-    closing.callback(relay.kill)
+    relay = relay_process(tmp_path / "data", settings)
+    closing.push_async_callback(relay.kill)
     writing = Writing(tmp_path / "data")
     writing.start()
     for _ in range(6):
-        relay.start()
+        await relay.start()
         # The random moment is the test; starting Python takes about a second of it.
         await asyncio.sleep(moments.uniform(1.0, 3.0))
-        relay.kill()
+        await relay.kill()
     await writing.stop()
-    relay.start()
-    assert await relay.drain() == 0
+    await relay.start()
+    assert await drained(relay) == 0
     check(await arrived(settings), all_events(tmp_path / "data"))
 
 
 @pytest.mark.usefixtures("kafka_programs")
 async def test_a_broker_that_is_killed_again_and_again_loses_nothing(
-    tmp_path: Path, closing: ExitStack
+    tmp_path: Path, closing: AsyncExitStack
 ) -> None:
     server = KafkaServer(tmp_path / "kafka")
     closing.callback(server.stop)
@@ -142,9 +104,9 @@ async def test_a_broker_that_is_killed_again_and_again_loses_nothing(
     settings = kafka_settings(server.bootstrap_servers)
     await make_topics(settings)
     moments = random.Random(1854)
-    relay = RelayProcess(tmp_path / "data", settings)
-    closing.callback(relay.kill)
-    relay.start()
+    relay = relay_process(tmp_path / "data", settings)
+    closing.push_async_callback(relay.kill)
+    await relay.start()
     writing = Writing(tmp_path / "data")
     writing.start()
     for _ in range(3):
@@ -152,7 +114,7 @@ async def test_a_broker_that_is_killed_again_and_again_loses_nothing(
         server.kill()
         await asyncio.to_thread(server.start)
     await writing.stop()
-    assert await relay.drain() == 0
+    assert await drained(relay) == 0
     check(await arrived(settings), all_events(tmp_path / "data"))
 
 
