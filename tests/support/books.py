@@ -27,15 +27,22 @@ async def under_load(tmp_path: Path, **settings: str) -> AsyncIterator[tuple[Wor
     """
     with running(tmp_path / "calls.jsonl", **_PACE) as upstream:
         async with open_world(tmp_path / "data", upstream, workers="2", **settings) as world:
-            watched = await world.door()
-            await world.attach(watched, "Stamp", "on_response", on_error="fail_closed")
-            llm_ids = [world.openai_id, world.anthropic_id, watched.llm_id]
-            await world.gateway.write("PATCH", f"apps/{world.caller.app_id}", llm_ids=llm_ids)
-            asks = (openai("gpt"), anthropic("claude"), openai(watched.slug))
-            headers = dict(world.client.headers)
-            load = Load(world.gateway.url, asks, headers)
+            load = await load_of(world)
             load.start()
             yield world, load
+
+
+async def load_of(world: World, **options: Any) -> Load:
+    """Calls to both vendors of a world, one in three past response plugins; not begun.
+
+    ``options`` are those of any load.
+    """
+    watched = await world.door()
+    await world.attach(watched, "Stamp", "on_response", on_error="fail_closed")
+    llm_ids = [world.openai_id, world.anthropic_id, watched.llm_id]
+    await world.gateway.write("PATCH", f"apps/{world.caller.app_id}", llm_ids=llm_ids)
+    asks = (openai("gpt"), anthropic("claude"), openai(watched.slug))
+    return Load(world.gateway.url, asks, dict(world.client.headers), **options)
 
 
 async def all_records(world: World, load: Load) -> dict[str, list[dict[str, Any]]]:

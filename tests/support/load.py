@@ -37,7 +37,8 @@ class Load:
 
     ``completed`` holds answers that arrived whole, terminal event included, ``torn`` those that began with a
     200 and then broke off; both by request id, with ``stream`` or ``json``. ``served_paths`` are the paths with
-    at least one completed answer. ``failed`` says of every call that was not answered whole what came instead.
+    at least one completed answer. ``failed`` says of every call that was not answered whole what came instead,
+    ``refused`` of those alone that got a whole answer of another status.
     """
 
     base_url: str
@@ -48,6 +49,7 @@ class Load:
     torn: dict[str, str] = field(default_factory=dict)
     served_paths: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -89,6 +91,8 @@ class Load:
         if answer is None or answer.status_code != 200 or error:
             status = 0 if answer is None else answer.status_code
             self.failed.append(f"{ask.path}: {status} {error or content.decode()}")
+            if not error:
+                self.refused.append(self.failed[-1])
         if answer is None or answer.status_code != 200:
             return False
         request_id = answer.headers["x-request-id"]

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pytest
 from elasticsearch import AsyncElasticsearch
+from tests.support.documents import add_collector, documents
 from tests.support.gateway import Gateway, eventually, running_gateway
 from tests.support.load import Load, openai
 from tests.support.records import KINDS
@@ -26,8 +27,6 @@ from weir_collectors.builtin.elasticsearch_templates import install_templates
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 PLUGINS: Final = Path(__file__).parent.parent / "support" / "plugins"
-COMMAND: Final = "python://weir_collectors.builtin.elasticsearch:ElasticsearchCollector"
-INDEX: Final = {"proxy-logs": "proxy-logs", "analytics": "analytics", "budget-usage": "budget"}
 
 
 @pytest.fixture
@@ -45,31 +44,6 @@ async def client(elasticsearch: str, prefix: str) -> AsyncIterator[AsyncElastics
             await client.indices.delete(index=name)
         await client.indices.delete_index_template(name=f"{prefix}-*")
         await client.cluster.delete_component_template(name=f"{prefix}*")
-
-
-async def documents(client: AsyncElasticsearch, prefix: str, kind: str) -> list[dict[str, Any]]:
-    """Every document of a kind of record, over all days."""
-    index = f"{prefix}-{INDEX[kind]}-*"
-    # An index that was made this moment cannot be searched before its shard is there.
-    await client.cluster.health(index=index, wait_for_status="yellow")
-    await client.indices.refresh(index=index)
-    found = await client.search(index=index, size=10_000)
-    assert found["hits"]["total"]["relation"] == "eq", "more than one search returns"
-    return [hit["_source"] for hit in found["hits"]["hits"]]
-
-
-async def add_collector(gateway: Gateway, url: str, prefix: str, **options: Any) -> dict[str, Any]:
-    plugin = await gateway.create(
-        "plugins",
-        name="es",
-        slug="es",
-        command=COMMAND,
-        hook_types=["data_collection"],
-        config={"elasticsearch_url": url, "index_prefix": prefix},
-        collector=options,
-    )
-    await gateway.hosted(plugin["id"])
-    return plugin
 
 
 @contextlib.asynccontextmanager
