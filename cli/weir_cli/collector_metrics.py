@@ -91,6 +91,20 @@ class _OfGroups:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._lag_s = Gauge(
+            "weir_collectors_lag_seconds",
+            "How old the oldest event is that a group has not finished.",
+            labels,
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._late = Gauge(
+            "weir_collectors_late",
+            "1 while that is past half of what the log keeps.",
+            labels,
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._stuck = Gauge(
             "weir_collectors_stuck",
             "1 while a group has lag and gets on with nothing.",
@@ -120,6 +134,8 @@ class _OfGroups:
     def show(self, status: GroupStatus) -> None:
         labels = status.group, status.kind
         self._lag.labels(*labels).set(status.lag)
+        self._lag_s.labels(*labels).set(status.lag_s)
+        self._late.labels(*labels).set(status.late)
         self._stuck.labels(*labels).set(status.stuck)
         if status.age_s is not None:
             self._age.labels(*labels).set(status.age_s)

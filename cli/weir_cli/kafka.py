@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions
 from weir_core.settings import Settings
 from weir_streams.embedded import EmbeddedLog
+from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, EVENT_TOPICS, PROXY_LOG_TOPIC
 from weir_streams.kafka.event_log import KafkaEventLog
 from weir_streams.kafka.ranges import KafkaRanges
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings, Security
@@ -24,7 +25,9 @@ from weir_streams.reports import Logger
 from weir_streams.spool_ranges import SpoolRanges
 from weir_streams.spool_tail import SpoolTail
 
-_MS_PER_DAY: Final = 24 * 3600 * 1000
+_S_PER_HOUR: Final = 3600
+_S_PER_DAY: Final = 24 * _S_PER_HOUR
+_MS_PER_DAY: Final = 1000 * _S_PER_DAY
 
 
 def kafka_settings(options: KafkaOptions) -> KafkaSettings:
@@ -77,6 +80,21 @@ def topic_options(settings: Settings, namespaces: Iterable[str] = ()) -> TopicOp
         analytics_ms=round(options.analytics_days * _MS_PER_DAY),
         budget_usage_ms=round(options.budget_usage_days * _MS_PER_DAY),
     )
+
+
+def topic_retention_s(settings: Settings) -> Mapping[str, float]:
+    """By topic, for how long the event log keeps what is decided about, in seconds.
+
+    The spools keep what is not read yet for longer; what they promise is their retention.
+    """
+    kafka = settings.kafka
+    if kafka.bootstrap_servers is None:
+        return dict.fromkeys(EVENT_TOPICS, settings.spool.retention_hours * _S_PER_HOUR)
+    return {
+        PROXY_LOG_TOPIC: kafka.proxy_log_days * _S_PER_DAY,
+        ANALYTICS_TOPIC: kafka.analytics_days * _S_PER_DAY,
+        BUDGET_USAGE_TOPIC: kafka.budget_usage_days * _S_PER_DAY,
+    }
 
 
 def open_event_log(

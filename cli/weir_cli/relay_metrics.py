@@ -1,4 +1,4 @@
-"""What a relay counts. Names are documented in docs/kafka.md."""
+"""What a relay counts. Names are documented in docs/metrics.md."""
 
 from __future__ import annotations
 
@@ -25,14 +25,28 @@ class RelayMetrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._age = Gauge(
+            "weir_relay_lag_seconds",
+            "How long the oldest of them has waited.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._connected = Gauge(
+            "weir_relay_connected",
+            "1 while the relay has a producer that has not failed.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._shown = RelayStatus()
 
-    def show(self, status: RelayStatus) -> None:
-        """Add what has happened since the last call."""
+    def show(self, status: RelayStatus, wall_us: int) -> None:
+        """Add what has happened since the last call; ``wall_us`` is now, for ages."""
         shown = self._shown
         self._events.inc(status.sent_events - shown.sent_events)
         self._bytes.inc(status.sent_bytes - shown.sent_bytes)
         self._failures.inc(status.deliveries_failed - shown.deliveries_failed)
         self._set_aside.inc(status.events_set_aside - shown.events_set_aside)
-        self._lag.set(status.lag_events)
+        self._lag.set(status.backlog.events)
+        self._age.set(status.backlog.age_s(wall_us))
+        self._connected.set(status.connected)
         self._shown = status

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -17,6 +18,7 @@ from weir_collectors.counters import GroupCounters
 from weir_collectors.decoding import ReadEvent, read_event
 from weir_collectors.errors import CollectorRetiredError, DatabaseUnavailableError, UnreadableEventError
 from weir_collectors.handled import Decision
+from weir_collectors.lateness import LateWatch
 from weir_collectors.ranges import RangeTracker, Run
 from weir_collectors.records import UndecodableEvent
 from weir_collectors.stalling import StallWatch
@@ -39,6 +41,8 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     lag_every_s: float = 1.0
     stuck_after_s: float = 120.0
     """Seconds that a group may have lag and commit nothing before it counts as stuck."""
+    retention_s: Mapping[str, float] = {}
+    """By topic, for how many seconds the log keeps events; a topic that is not named keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class ConsumingGroup:
 
     Args:
         consumer: Reads the group's topic. The caller closes it.
+        topic: That topic.
         collectors: Those to ask now; called for each poll.
         keeper: Writes what the group keeps.
         on_lag: Told the lag, in records, whenever it was counted.
@@ -99,6 +104,7 @@ class ConsumingGroup:
         self,
         consumer: Consumer,
         *,
+        topic: str,
         collectors: Callable[[], Sequence[Collector]],
         keeper: Keeper,
         counters: GroupCounters,
@@ -110,6 +116,7 @@ class ConsumingGroup:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._consumer = consumer
+        self._topic = topic
         self._collectors = collectors
         self._keeper = keeper
         self._counters = counters
@@ -276,8 +283,20 @@ class ConsumingGroup:
             monotonic=self._clock.monotonic,
             logger=self._logger,
         )
+        lateness = LateWatch(
+            self._counters, retention_s=self._settings.retention_s.get(self._topic), logger=self._logger
+        )
         while True:
             self._counters.lag = sum((await self._consumer.lag()).values())
             self._on_lag(self._counters.lag)
             stalls.watch(self._counters.lag)
+            lateness.watch(self._oldest_s())
             await self._sleep(self._settings.lag_every_s)
+
+    def _oldest_s(self) -> float:
+        """Of what is in hand: the group has always polled the first records that it has not committed."""
+        ages = [0]
+        for record in self._window.oldest():
+            with contextlib.suppress(UnreadableEventError):
+                ages.append(self._clock.wall_us() - read_event(record).timestamp_us)
+        return max(ages) / 1_000_000

@@ -34,7 +34,8 @@ class GroupCounters:
 
     ``overruns`` is how often an observer was moved to the end of the log. While it is ``stuck`` it has
     lag and gets on with nothing; ``stalls`` is how often that was found. ``age_s`` is how old its last event
-    was when it was kept, in seconds since the event's own timestamp.
+    was when it was kept, in seconds since the event's own timestamp; ``lag_s`` how old the oldest event is
+    that it has in hand and has not finished, and ``late`` says that the log may soon lose it.
     """
 
     decided: int = 0
@@ -47,8 +48,14 @@ class GroupCounters:
     stuck: bool = False
     stalls: int = 0
     age_s: float | None = None
+    lag_s: float = 0.0
+    late: bool = False
     last_error: str | None = None
     """Why the group last could not go on: the log, the database. None again when it goes on."""
+
+    def forget_lag(self) -> None:
+        """The group is gone: nothing waits for it."""
+        self.lag, self.lag_s, self.late = 0, 0.0, False
 
 
 @dataclass(slots=True)

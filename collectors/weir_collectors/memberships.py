@@ -73,6 +73,7 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
         try:
             group = ConsumingGroup(
                 consumer,
+                topic=self.kind.topic,
                 collectors=self.collectors,
                 keeper=self.keeper,
                 counters=self.counters,
@@ -156,7 +157,7 @@ class ObserverGroups:
             for kind in EventKind:
                 kinds.create_task(observing(kind, slug, self._around).keep(self._around, stop))
         for kind in EventKind:
-            self._around.counters.observing[slug, kind].lag = 0
+            self._around.counters.observing[slug, kind].forget_lag()
 
 
 def _reason(error: BaseException) -> str:

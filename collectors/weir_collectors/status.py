@@ -29,8 +29,8 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One data_collection plugin. Counts are events since the process started.
 
     ``lag`` counts the records that wait in its groups: an observer's own, or the deciding groups, which all
-    deciders share; one of them that gets on with nothing makes it ``stuck``. ``breakers`` are those that are
-    not closed.
+    deciders share; one of them that gets on with nothing makes it ``stuck``, a late one ``late``.
+    ``lag_s`` is how old the oldest of these records is. ``breakers`` are those that are not closed.
     """
 
     plugin_id: int
@@ -49,10 +49,13 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     breakers: tuple[BreakerStatus, ...] = ()
     stuck: bool = False
+    lag_s: float = 0.0
+    late: bool = False
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One consumer group. Counts are events since the process started; ``age_s`` is of the last."""
+    """One consumer group. Counts are events since the process started; ``age_s`` is of the last, ``lag_s`` of
+    the oldest that is not finished, and ``late`` when that is past half of what the log keeps."""
 
     kind: str
     group: str
@@ -66,6 +69,8 @@ class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
     stuck: bool = False
     stalls: int = 0
     age_s: float | None = None
+    lag_s: float = 0.0
+    late: bool = False
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +125,8 @@ def _collector_status(
         last_error=own.last_error,
         breakers=_breakers(roster.of_plugin(plugin.id)),
         stuck=any(group.stuck for group in groups),
+        lag_s=max(group.lag_s for group in groups),
+        late=any(group.late for group in groups),
     )
 
 
@@ -160,4 +167,6 @@ def _group_status(kind: EventKind, group: str, own: GroupCounters) -> GroupStatu
         stuck=own.stuck,
         stalls=own.stalls,
         age_s=own.age_s,
+        lag_s=own.lag_s,
+        late=own.late,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -68,6 +68,10 @@ class Window:
         self._bytes += len(record.value)
         self._uncommitted += 1
         self.unfinished += 1
+
+    def oldest(self) -> Sequence[LogRecord]:
+        """Of each partition, the first record that is not finished."""
+        return [next(iter(lane.unfinished.values())) for lane in self._lanes.values() if lane.unfinished]
 
     def knows(self, record: LogRecord) -> bool:
         """Whether the record is in flight: this very one, not another delivery of the same offset."""

@@ -11,6 +11,7 @@ from weir_collectors.accountant import AccountantStatus
 from weir_collectors.status import WorkerStatus
 from weir_core.clock import Clock
 from weir_host.instance import State
+from weir_streams.backlog import SpoolStatus
 
 STALE_AFTER_S: Final = 10.0
 """Workers report every second; one that was silent for this long is stale."""
@@ -31,7 +32,7 @@ class Report(msgspec.Struct, frozen=True):
     """What a worker posts; fields this version does not know are ignored.
 
     ``plugins`` is keyed by plugin id; ``collecting`` and ``accountant`` come from the
-    processes that run collectors.
+    processes that run collectors, ``spool`` from the one that the spools of its edge wait for.
     """
 
     worker: str
@@ -43,6 +44,7 @@ class Report(msgspec.Struct, frozen=True):
     plugins: dict[int, PluginReport] = {}
     collecting: WorkerStatus | None = None
     accountant: AccountantStatus | None = None
+    spool: SpoolStatus | None = None
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -76,6 +78,17 @@ class Workers:
             Worker(report, wall_us, at, now - at >= STALE_AFTER_S)
             for _, (report, wall_us, at) in sorted(self._seen.items())
         ]
+
+    def spool_of(self, edge_id: str) -> SpoolStatus | None:
+        """What waits in the spools of an edge; None while nobody who reads them reports."""
+        return next(
+            (
+                worker.report.spool
+                for worker in self.all()
+                if worker.report.edge_id == edge_id and worker.report.spool is not None and not worker.stale
+            ),
+            None,
+        )
 
     def of_plugin(self, plugin_id: int, revision: int) -> Mapping[str, PluginReport]:
         """What the live workers say of a plugin, by worker.

@@ -72,6 +72,21 @@ class Record(NamedTuple):
         return self.seq + len(self.events)
 
 
+class RecordHeader(NamedTuple):
+    """What a record says of itself before its events; not checked against its checksum."""
+
+    kind: int
+    seq: int
+    wall_us: int
+    size: int
+    events: int
+
+    @property
+    def next_seq(self) -> int:
+        """The lowest sequence number that a later record can have."""
+        return self.seq + self.events
+
+
 class Unfinished(NamedTuple):
     """The buffer ends before the record does; ``needed`` bytes from its start hold it all."""
 
@@ -178,6 +193,14 @@ def decode_record(data: bytes, at: int = 0) -> Record | Unfinished | Blank | Unr
     if events is None:
         return Unreadable("the event table does not match the record's length")
     return Record(kind, seq, wall_us, size, events)
+
+
+def decode_record_header(data: bytes) -> RecordHeader | None:
+    """Read the first ``RECORD_HEADER_BYTES`` of a record; None when no record begins with these bytes."""
+    if len(data) < RECORD_HEADER_BYTES or not data.startswith(RECORD_MAGIC):
+        return None
+    _, _, length, kind, _, count, seq, wall_us = _RECORD_HEADER.unpack_from(data)
+    return RecordHeader(kind, seq, wall_us, RECORD_HEADER_BYTES + length, count)
 
 
 def _decode_events(data: bytes, start: int, end: int, count: int) -> tuple[EncodedEvent, ...] | None:

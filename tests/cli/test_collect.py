@@ -28,6 +28,8 @@ GROUP = GroupStatus(
     stuck=True,
     stalls=1,
     age_s=1.5,
+    lag_s=90.0,
+    late=True,
 )
 SINK = CollectorStatus(
     plugin_id=1,
@@ -70,6 +72,8 @@ def test_metrics_follow_what_the_process_says_of_itself() -> None:
     sink = {"collector": "sink", "kind": "proxy-log"}
     expected = [
         ("weir_collectors_lag_events", group, 7),
+        ("weir_collectors_lag_seconds", group, 90),
+        ("weir_collectors_late", group, 1),
         ("weir_collectors_stuck", group, 1),
         ("weir_collectors_event_age_seconds", group, 1.5),
         ("weir_collectors_stored_total", group, 2),

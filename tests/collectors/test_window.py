@@ -34,6 +34,18 @@ def test_gaps_between_offsets_do_not_hold_a_commit_back() -> None:
     assert window.finish(records) == {SPOOL: 92}
 
 
+def test_the_oldest_record_of_each_partition_is_the_first_that_is_not_finished() -> None:
+    window = Window(WindowLimits())
+    records = [record(b"", offset) for offset in range(3)]
+    other = record(b"", 7, name="other")
+    for item in (*records, other):
+        window.admit(item)
+    window.finish([records[0], records[2]])
+    assert list(window.oldest()) == [records[1], other]
+    window.finish([records[1], other])
+    assert list(window.oldest()) == []
+
+
 def test_partitions_advance_apart() -> None:
     window = Window(WindowLimits())
     stuck, other = record(b"", 0, name="stuck"), record(b"", 7, name="other")

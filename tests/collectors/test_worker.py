@@ -27,6 +27,7 @@ from weir_collectors.consuming import GroupSettings
 from weir_collectors.kinds import DECIDING_GROUPS, EventKind
 from weir_collectors.records import RecordStore
 from weir_collectors.tables import records_proxy_logs
+from weir_core.clock import SystemClock, rfc3339
 from weir_sdk import DataCollectionResponse
 from weir_streams.errors import LogUnavailableError
 from weir_streams.log import Partition
@@ -246,3 +247,30 @@ async def test_the_lag_is_what_a_group_has_still_to_commit(
     while running.worker.status().kinds[1].lag != 12:
         await asyncio.sleep(0.001)
     assert running.worker.status().collectors[0].lag == 12
+
+
+async def test_a_group_whose_oldest_event_is_past_half_of_its_topics_retention_says_so(
+    start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost
+) -> None:
+    freed = asyncio.Event()
+
+    async def waits(_message: Any) -> DataCollectionResponse:
+        await freed.wait()
+        return DataCollectionResponse(handled=True)
+
+    host.put(proxy_log=waits, analytics=handles)
+    feed.publish(1, [plugin(timeout_ms=60_000)])
+    groups = msgspec.structs.replace(SETTINGS.groups, retention_s={LOGS.topic: 7200.0})
+    running = start(settings=msgspec.structs.replace(SETTINGS, groups=groups))
+    old, new = SystemClock().wall_us() - 5400 * 1_000_000, SystemClock().wall_us()
+    log.append(proxy_log(timestamp=rfc3339(old)), proxy_log(timestamp=rfc3339(new)))
+
+    while not (sink := running.worker.status().collectors[0:1]) or not sink[0].late:
+        await asyncio.sleep(0.005)
+    by_kind = {group.kind: group for group in running.worker.status().kinds}
+    assert sink[0].lag_s == by_kind["proxy-log"].lag_s >= 5400
+    assert not by_kind["analytics"].late
+    freed.set()
+    await log.until_all_committed()
+    while running.worker.status().collectors[0].late:
+        await asyncio.sleep(0.005)

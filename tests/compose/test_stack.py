@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
+from structlog import get_logger
 
 from weir_cli.collector_metrics import CollectorMetrics
 from weir_cli.relay_metrics import RelayMetrics
+from weir_cli.spool_watch import SpoolWatch
 from weir_core.settings import setting_names
 from weir_proxy.metrics import Metrics
 
@@ -33,6 +35,7 @@ def exposed() -> set[str]:
     registry = CollectorRegistry()
     for metrics in (Metrics, RelayMetrics, CollectorMetrics):
         metrics(registry)
+    SpoolWatch(registry, retention_s=1, logger=get_logger())
     names = set()
     for family in registry.collect():
         names |= {f"{family.name}_total"} if family.type == "counter" else {family.name}
@@ -53,9 +56,14 @@ def test_every_metric_of_dashboards_and_alerts_is_exposed() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    page = "".join((ROOT / "docs" / name).read_text() for name in ("metrics.md", "kafka.md"))
+    page = (ROOT / "docs" / "metrics.md").read_text()
     base = {name for name in exposed() if not name.endswith(("_bucket", "_sum", "_count"))}
     assert {name for name in base if f"`{name}`" not in page} == set()
+
+
+def test_every_metric_that_the_page_names_is_exposed() -> None:
+    named = set(re.findall(r"`(weir_[a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text()))
+    assert named - exposed() == set()
 
 
 def test_every_setting_of_the_stack_is_one() -> None:

@@ -113,6 +113,11 @@ async def test_a_report_shows_in_proxies(world: World) -> None:
     assert (
         await post(world, b'{"worker": "collector", "role": "collector", "revision": 1}')
     ).status_code == 204
+    relay = (
+        b'{"worker": "relay", "role": "relay", "revision": 0, "edge_id": "e", '
+        b'"spool": {"waiting_events": 3, "waiting_bytes": 900, "oldest_s": 1.5}}'
+    )
+    assert (await post(world, relay)).status_code == 204
     [proxy] = await world.admin.data("GET", "/proxies")
     seen_at = proxy.pop("seen_at")
     assert seen_at.endswith("Z")
@@ -124,6 +129,7 @@ async def test_a_report_shows_in_proxies(world: World) -> None:
         "applied_revision": revision,
         "up_to_date": True,
         "plugins": [{"plugin_id": 1, "state": "ready", "reason": ""}],
+        "spool": {"waiting_events": 3, "waiting_bytes": 900, "oldest_seconds": 1.5, "late": False},
         "stale": False,
     }
     world.clock.ahead_s += 30

@@ -14,21 +14,25 @@ from prometheus_client import CollectorRegistry
 
 from weir_cli.bootstrap import database_url
 from weir_cli.collector_metrics import CollectorMetrics
-from weir_cli.kafka import instance_name, open_event_log, open_ranges
+from weir_cli.kafka import instance_name, open_event_log, open_ranges, topic_retention_s
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.bookkeeping import Bookkeeping
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.edge_payloads import edge_payloads
 from weir_cli.roles.reporting import report_forever
-from weir_cli.spools import open_side_spool
+from weir_cli.spool_watch import SpoolWatch
+from weir_cli.spools import open_side_spool, spool_settings, with_kafka
+from weir_collectors.consuming import GroupSettings
 from weir_collectors.database import create_engine
 from weir_collectors.status import WorkerStatus
 from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
+from weir_streams.backlog import SpoolBacklog
 from weir_streams.config_feed import ConfigFeed, FileConfigFeed
 
 _SHOW_EVERY_S: Final = 1.0
+_MEASURE_EVERY_S: Final = 2.0
 
 
 async def run(context: RoleContext) -> None:
@@ -74,7 +78,7 @@ async def run(context: RoleContext) -> None:
             engine=engine,
             clock=context.clock,
             logger=context.logger,
-            settings=WorkerSettings(),
+            settings=WorkerSettings(groups=GroupSettings(retention_s=topic_retention_s(settings))),
         )
         books = Bookkeeping(context, engine, log)
         for watching in _watching(context, worker, host, books):
@@ -101,8 +105,14 @@ def _watching(
 ) -> Iterator[Coroutine[Any, Any, None]]:
     """What runs beside the work: its report, its metrics, and its health where it has a port."""
     registry = CollectorRegistry()
+    spool = None
+    if not with_kafka(context.settings):
+        # With Kafka the relay is the one that the spools wait for.
+        settings = spool_settings(context.settings)
+        spool = SpoolWatch(registry, retention_s=settings.retention_s, logger=context.logger)
+        yield _watch_spools(context, SpoolBacklog(context.data_dir.root, settings.required_groups), spool)
     yield report_forever(
-        context.data_dir.internal_socket, lambda: _report(context, worker, host) | books.report()
+        context.data_dir.internal_socket, lambda: _report(context, worker, host, spool) | books.report()
     )
     yield _show_forever(context, worker, books, CollectorMetrics(registry))
     for listener in context.listeners:
@@ -118,13 +128,24 @@ async def _show_forever(
         await asyncio.sleep(_SHOW_EVERY_S)
 
 
+async def _watch_spools(context: RoleContext, backlog: SpoolBacklog, spool: SpoolWatch) -> None:
+    while True:
+        try:
+            spool.see(await asyncio.to_thread(backlog.measure), context.clock.wall_us())
+        except OSError as error:
+            context.logger.warning("spools cannot be measured", error=str(error))
+        await asyncio.sleep(_MEASURE_EVERY_S)
+
+
 def _reasons(status: WorkerStatus) -> list[str]:
     if status.revision is None:
         return ["no configuration has been read yet"]
     return [f"{group.group}: {group.last_error}" for group in status.kinds if group.last_error is not None]
 
 
-def _report(context: RoleContext, worker: CollectorWorker, host: PluginHost) -> dict[str, Any]:
+def _report(
+    context: RoleContext, worker: CollectorWorker, host: PluginHost, spool: SpoolWatch | None
+) -> dict[str, Any]:
     return {
         "worker": context.name,
         "role": "collectors",
@@ -133,6 +154,7 @@ def _report(context: RoleContext, worker: CollectorWorker, host: PluginHost) -> 
         "namespace": context.settings.edge_namespace,
         "revision": worker.status().revision or 0,
         "collecting": msgspec.to_builtins(worker.status()),
+        "spool": None if spool is None else msgspec.to_builtins(spool.status),
         "plugins": {
             str(plugin_id): {"state": state.state, "reason": state.reason}
             for plugin_id, state in host.states().items()

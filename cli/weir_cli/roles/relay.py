@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from weir_cli.kafka import kafka_settings, relay_settings
@@ -17,6 +18,8 @@ from weir_cli.relay_metrics import RelayMetrics
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.reporting import report_forever
+from weir_cli.spool_watch import SpoolWatch
+from weir_cli.spools import spool_settings
 from weir_streams.kafka.publisher import Publisher
 from weir_streams.kafka.relay import Relay, RelayStatus
 
@@ -64,16 +67,21 @@ def relay_of(context: RoleContext) -> Relay:
 def _watching(context: RoleContext, relay: Relay) -> Iterator[Coroutine[Any, Any, None]]:
     """What runs beside the relay: its report, its metrics, and its health where it has a port."""
     registry = CollectorRegistry()
-    yield report_forever(context.data_dir.internal_socket, lambda: _report(context, relay))
-    yield _show_forever(relay, RelayMetrics(registry))
+    spool = SpoolWatch(
+        registry, retention_s=spool_settings(context.settings).retention_s, logger=context.logger
+    )
+    yield report_forever(context.data_dir.internal_socket, lambda: _report(context, spool))
+    yield _show_forever(context, relay, RelayMetrics(registry), spool)
     for listener in context.listeners:
         app = HealthApp(lambda: _reasons(relay.status), registry)
         yield serve_health(app, listener, context.stop.hurried)
 
 
-async def _show_forever(relay: Relay, metrics: RelayMetrics) -> None:
+async def _show_forever(context: RoleContext, relay: Relay, metrics: RelayMetrics, spool: SpoolWatch) -> None:
     while True:
-        metrics.show(copy.copy(relay.status))
+        now_us = context.clock.wall_us()
+        metrics.show(copy.copy(relay.status), now_us)
+        spool.see(relay.status.backlog, now_us)
         await asyncio.sleep(_SHOW_EVERY_S)
 
 
@@ -81,7 +89,7 @@ def _reasons(status: RelayStatus) -> list[str]:
     return [] if status.connected else [status.last_error or "not connected to Kafka yet"]
 
 
-def _report(context: RoleContext, relay: Relay) -> dict[str, Any]:
+def _report(context: RoleContext, spool: SpoolWatch) -> dict[str, Any]:
     return {
         "worker": context.name,
         "role": "relay",
@@ -90,5 +98,5 @@ def _report(context: RoleContext, relay: Relay) -> dict[str, Any]:
         "namespace": context.settings.edge_namespace,
         "revision": 0,
         "plugins": {},
-        "lag_events": relay.status.lag_events,
+        "spool": msgspec.to_builtins(spool.status),
     }

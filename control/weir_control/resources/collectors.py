@@ -40,6 +40,8 @@ class Collector(BaseModel):
     state: str = Field(examples=["ready"])
     reason: str
     lag: int = Field(description="Events that wait for its group: its own, or the one all deciders share.")
+    lag_seconds: float = Field(description="How old the oldest of them is that a process has in hand.")
+    late: bool = Field(description="Whether that is past half of what the log keeps.")
     handled: int
     passed: int = Field(description="Taken, but not handled.")
     failed: int = Field(description="Given up on, each as a dead letter.")
@@ -92,6 +94,8 @@ def _answer(control: ControlDeps, row: RowMapping) -> Collector:
         state=observed.state,
         reason=blot_out(observed.reason, secrets),
         lag=_sum(reports, "lag"),
+        lag_seconds=max((report.lag_s for report in reports), default=0.0),
+        late=any(report.late for report in reports),
         handled=_sum(reports, "handled"),
         passed=_sum(reports, "passed"),
         failed=_sum(reports, "failed"),

@@ -22,6 +22,7 @@ from weir_control.store.tables import plugins as plugins_table
 from weir_control.workers import Worker
 from weir_core.clock import rfc3339
 from weir_core.secrets import KeyRing
+from weir_streams.backlog import SpoolStatus
 
 router = APIRouter(prefix="/proxies", tags=["proxies"])
 
@@ -34,6 +35,15 @@ class ProxyPlugin(BaseModel):
     reason: str
 
 
+class ProxySpool(BaseModel):
+    """What the proxies of an edge have recorded and nobody has consumed: the relay, or the collectors."""
+
+    waiting_events: int = Field(examples=[0])
+    waiting_bytes: int = Field(examples=[0])
+    oldest_seconds: float = Field(description="How long the oldest of them has waited.", examples=[0.0])
+    late: bool = Field(description="Whether that is past half of the spool's retention.")
+
+
 class Proxy(BaseModel):
     """A process that serves model calls."""
 
@@ -44,6 +54,9 @@ class Proxy(BaseModel):
     applied_revision: int = Field(description="The revision it works with.", examples=[12])
     up_to_date: bool = Field(description="Whether that is the newest.")
     plugins: list[ProxyPlugin]
+    spool: ProxySpool | None = Field(
+        description="The same for all proxies of an edge; null while whoever reads it does not report."
+    )
     seen_at: str = Field(description="When it last reported.", examples=["2026-01-31T12:00:00.000000Z"])
     stale: bool = Field(description="It has not reported for ten seconds and may be gone.")
 
@@ -56,7 +69,7 @@ async def list_proxies(control: Control, caller: Caller, asked: PageQuery) -> Pa
         newest = await newest_revision(connection)
         plugins = await _seen_plugins(connection, caller, control.store.keyring)
     proxies = [
-        _answer(worker, newest, plugins)
+        _answer(worker, newest, plugins, control.workers.spool_of(worker.report.edge_id))
         for worker in control.workers.all()
         if worker.report.role == "proxy" and caller.reaches(worker.report.namespace)
     ]
@@ -71,7 +84,9 @@ async def _seen_plugins(
     return {row["id"]: plugin_secrets(keyring, row) for row in rows.mappings()}
 
 
-def _answer(worker: Worker, newest: int, plugins: Mapping[int, list[Any]]) -> Proxy:
+def _answer(
+    worker: Worker, newest: int, plugins: Mapping[int, list[Any]], spool: SpoolStatus | None
+) -> Proxy:
     report = worker.report
     return Proxy(
         name=report.worker,
@@ -88,6 +103,16 @@ def _answer(worker: Worker, newest: int, plugins: Mapping[int, list[Any]]) -> Pr
             # One that is deleted goes on for a moment; nobody can say any more what its secrets were.
             if plugin_id in plugins
         ],
+        spool=None if spool is None else _spool(spool),
         seen_at=rfc3339(worker.seen_at_us),
         stale=worker.stale,
+    )
+
+
+def _spool(status: SpoolStatus) -> ProxySpool:
+    return ProxySpool(
+        waiting_events=status.waiting_events,
+        waiting_bytes=status.waiting_bytes,
+        oldest_seconds=status.oldest_s,
+        late=status.late,
     )

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from weir_core.clock import Clock
+from weir_streams.backlog import Backlog, SpoolBacklog
 from weir_streams.embedded import EmbeddedConsumer, EmbeddedLog
 from weir_streams.errors import DeliveryError, RecordRefusedError, StreamsError
 from weir_streams.kafka.aside import RefusedFile
@@ -30,13 +31,14 @@ _IDLE_S: Final = 0.1
 _POLL_RECORDS: Final = 4096
 _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
-_COUNT_EVERY_S: Final = 5.0
+_MEASURE_EVERY_S: Final = 2.0
 
 
 class RelayStatus(msgspec.Struct, kw_only=True):
     """What a relay has done since it was started, and what it has before it.
 
     ``connected`` says whether it has a producer that has not failed; ``last_error`` stays for whoever asks.
+    ``backlog`` is what it has not delivered, looked at every few seconds whether or not Kafka is there.
     """
 
     connected: bool = False
@@ -44,7 +46,7 @@ class RelayStatus(msgspec.Struct, kw_only=True):
     sent_bytes: int = 0
     deliveries_failed: int = 0
     events_set_aside: int = 0
-    lag_events: int = 0
+    backlog: Backlog = Backlog()
     last_error: str = ""
 
 
@@ -86,6 +88,7 @@ class Relay:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.status = RelayStatus()
+        self._root = root
         self._log = EmbeddedLog(root, clock=clock, logger=logger)
         self._connect = connect
         self._settings = settings
@@ -106,13 +109,14 @@ class Relay:
         """
         relaying = asyncio.create_task(self._relay_until_drained(stop))
         stopping = asyncio.create_task(stop.wait())
+        measuring = asyncio.create_task(self._measure_forever())
         try:
             await asyncio.wait((relaying, stopping), return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait((relaying,), timeout=self._settings.drain_s)
         finally:
-            stopping.cancel()
-            relaying.cancel()
-            await asyncio.wait((relaying,))
+            for task in (stopping, measuring, relaying):
+                task.cancel()
+            await asyncio.wait((measuring, relaying))
         if not relaying.cancelled():
             relaying.result()
             return 0
@@ -159,13 +163,11 @@ class Relay:
         consumer = await self._log.consumer(self._group, SPOOLED_TOPICS)
         try:
             publisher = await self._connect()
-            counting = asyncio.create_task(self._count(consumer))
             self.status.connected = True
             try:
                 yield consumer, publisher
             finally:
                 self.status.connected = False
-                counting.cancel()
                 await publisher.abandon()
         finally:
             await consumer.close()
@@ -228,11 +230,12 @@ class Relay:
                 file=str(self._refused.path),
             )
 
-    async def _count(self, consumer: EmbeddedConsumer) -> None:
+    async def _measure_forever(self) -> None:
+        backlog = SpoolBacklog(self._root, (self._group,))
         while True:
-            with contextlib.suppress(StreamsError):
-                self.status.lag_events = sum((await consumer.lag()).values())
-            await asyncio.sleep(_COUNT_EVERY_S)
+            with contextlib.suppress(OSError):
+                self.status.backlog = await asyncio.to_thread(backlog.measure)
+            await asyncio.sleep(_MEASURE_EVERY_S)
 
     async def _count_left(self) -> int:
         consumer = await self._log.consumer(self._group, SPOOLED_TOPICS)

@@ -16,6 +16,7 @@ from tests.streams.support import STARTED_US, RecordingLogger, all_events, appen
 from tests.support.kafka_topics import arrived
 
 from weir_core.clock import SystemClock
+from weir_streams.errors import LogUnavailableError
 from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS, PROXY_LOG_TOPIC
 from weir_streams.kafka.publisher import Publisher
 from weir_streams.kafka.relay import Relay
@@ -77,6 +78,23 @@ async def test_every_event_arrives_once_with_its_key_and_context(kafka: str, tmp
     assert one.headers["ce_id"] == one.event["event_id"]
     assert one.headers["ce_subject"] == one.event["request_id"]
     assert one.headers["content-type"] == "application/json"
+
+
+async def test_while_kafka_is_away_what_waits_is_known_and_grows(tmp_path: Path) -> None:
+    async def connect() -> Publisher:
+        raise LogUnavailableError("no broker answers")
+
+    relay = Relay(tmp_path, connect=connect, settings=QUICK, clock=SystemClock(), logger=RecordingLogger())
+    with closing(open_spool(tmp_path)) as spool:
+        append(spool, 1)
+        async with relaying(relay):
+            while relay.status.backlog.events < 3:
+                await asyncio.sleep(0.01)
+            append(spool, 2)
+            while relay.status.backlog.events < 6:
+                await asyncio.sleep(0.01)
+    assert not relay.status.connected
+    assert relay.status.backlog.oldest_us is not None
 
 
 async def test_the_events_of_a_key_and_spool_keep_their_order(kafka: str, tmp_path: Path) -> None:
