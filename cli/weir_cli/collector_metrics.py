@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from weir_cli.growing import Growing
 from weir_collectors.accountant import AccountantStatus
 from weir_collectors.groups import observer_group
 from weir_collectors.kinds import EventKind
@@ -17,15 +20,34 @@ class CollectorMetrics:
         self._of_collectors = _OfCollectors(registry)
         self._of_groups = _OfGroups(registry)
         self._of_accountant = _OfAccountant(registry)
+        self._removed = Growing(
+            Counter(
+                "weir_retention_removed_total",
+                "Rows that retention removed from the database.",
+                ("table",),
+                registry=registry,
+            )
+        )
 
-    def show(self, status: WorkerStatus, accountant: AccountantStatus, wall_us: int) -> None:
-        """Add what has happened since the last call; ``wall_us`` is now, for ages."""
+    def show(
+        self, status: WorkerStatus, accountant: AccountantStatus, removed: Mapping[str, int], wall_us: int
+    ) -> None:
+        """Add what has happened since the last call.
+
+        Args:
+            status: Of the groups and collectors.
+            accountant: Of the accountant.
+            removed: Rows that retention removed, by table.
+            wall_us: Now, for ages.
+        """
         groups = {group.group: group for group in (*status.kinds, *status.observers)}
         for group in groups.values():
             self._of_groups.show(group)
         for collector in status.collectors:
             self._of_collectors.show(collector, groups)
         self._of_accountant.show(accountant, wall_us)
+        for table, rows in removed.items():
+            self._removed.to(rows, table)
 
 
 class _OfCollectors:
@@ -44,7 +66,7 @@ class _OfCollectors:
             registry=registry,
             multiprocess_mode="livemax",
         )
-        self._events = _Growing(
+        self._events = Growing(
             Counter(
                 "weir_collector_events_total",
                 "Events that a collector was to take, by what became of them.",
@@ -52,7 +74,7 @@ class _OfCollectors:
                 registry=registry,
             )
         )
-        self._stored = _Growing(
+        self._stored = Growing(
             Counter(
                 "weir_collector_stored_total",
                 "Of a collector's events, those that went to the database.",
@@ -60,7 +82,7 @@ class _OfCollectors:
                 registry=registry,
             )
         )
-        self._letters = _Growing(
+        self._letters = Growing(
             Counter(
                 "weir_collector_dead_letters_total",
                 "Events that a collector gave up on.",
@@ -120,7 +142,7 @@ class _OfGroups:
             multiprocess_mode="livemax",
         )
         self._counters = {
-            name: _Growing(Counter(f"weir_collectors_{name}_total", text, labels, registry=registry))
+            name: Growing(Counter(f"weir_collectors_{name}_total", text, labels, registry=registry))
             for name, text in (
                 ("decided", "Events that a group has decided about."),
                 ("stored", "Of those, the ones that nobody handled."),
@@ -157,7 +179,7 @@ class _OfAccountant:
             registry=registry,
             multiprocess_mode="livemax",
         )
-        self._events = _Growing(
+        self._events = Growing(
             Counter(
                 "weir_accountant_events_total",
                 "Events that the accountant met, by what it made of them.",
@@ -172,15 +194,3 @@ class _OfAccountant:
             self._age.set(max(0, wall_us - status.as_of_us) / 1_000_000)
         for result in ("added", "repeated", "undecodable"):
             self._events.to(getattr(status, result), result)
-
-
-class _Growing:
-    """A counter that follows totals kept elsewhere, which start at zero with this process."""
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._shown: dict[tuple[str, ...], int] = {}
-
-    def to(self, total: int, *labels: str) -> None:
-        self._counter.labels(*labels).inc(total - self._shown.get(labels, 0))
-        self._shown[labels] = total

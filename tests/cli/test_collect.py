@@ -65,9 +65,9 @@ def test_a_process_has_the_first_name_that_is_free(tmp_path: Path) -> None:
 def test_metrics_follow_what_the_process_says_of_itself() -> None:
     registry = CollectorRegistry()
     metrics = CollectorMetrics(registry)
-    metrics.show(STATUS, AccountantStatus(lag=4, added=9, as_of_us=1_000_000), 3_000_000)
+    metrics.show(STATUS, AccountantStatus(lag=4, added=9, as_of_us=1_000_000), {"dead_letters": 6}, 3_000_000)
     more = msgspec.structs.replace(STATUS, collectors=(msgspec.structs.replace(SINK, handled=10),))
-    metrics.show(more, AccountantStatus(lag=0, added=11, as_of_us=1_000_000), 3_000_000)
+    metrics.show(more, AccountantStatus(lag=0, added=11, as_of_us=1_000_000), {"dead_letters": 6}, 3_000_000)
     group = {"group": "weir.deciding.proxy-log", "kind": "proxy-log"}
     sink = {"collector": "sink", "kind": "proxy-log"}
     expected = [
@@ -86,6 +86,7 @@ def test_metrics_follow_what_the_process_says_of_itself() -> None:
         ("weir_accountant_lag_events", {}, 0),
         ("weir_accountant_age_seconds", {}, 2),
         ("weir_accountant_events_total", {"result": "added"}, 11),
+        ("weir_retention_removed_total", {"table": "dead_letters"}, 6),
     ]
     assert [
         (name, labels, registry.get_sample_value(name, labels)) for name, labels, _ in expected

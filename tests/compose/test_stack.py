@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry
 from structlog import get_logger
 
 from weir_cli.collector_metrics import CollectorMetrics
+from weir_cli.payload_metrics import DeliveryMetrics
 from weir_cli.relay_metrics import RelayMetrics
+from weir_cli.roles.edge_payloads import pending_gauge
 from weir_cli.spool_watch import SpoolWatch
 from weir_core.settings import setting_names
 from weir_proxy.metrics import Metrics
@@ -33,7 +35,7 @@ def stack() -> dict[str, Any]:
 def exposed() -> set[str]:
     """Every metric's name as it is in /metrics."""
     registry = CollectorRegistry()
-    for metrics in (Metrics, RelayMetrics, CollectorMetrics):
+    for metrics in (Metrics, RelayMetrics, CollectorMetrics, DeliveryMetrics, pending_gauge):
         metrics(registry)
     SpoolWatch(registry, retention_s=1, logger=get_logger())
     names = set()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import httpx2
 import pytest
-from tests.support.gateway import ADMIN_TOKEN, Gateway, free_port, running_gateway
+from tests.support.gateway import ADMIN_TOKEN, Gateway, eventually, free_port, running_gateway
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -35,6 +36,34 @@ async def test_a_gateway_that_others_reach_has_metrics_and_docs_on_the_admin_lis
         call = await admin.post("/llm/call/any/v1/chat/completions", json={})
         assert (call.status_code, call.headers["content-type"]) == (404, "application/problem+json")
         assert await gateway.stop() == 0
+
+
+async def test_the_metrics_of_every_process_are_on_one_page(tmp_path: Path) -> None:
+    wanted = {
+        "weir_requests_in_flight",
+        "weir_spool_waiting_events",
+        "weir_spool_oldest_seconds",
+        "weir_collectors_lag_events",
+        "weir_collectors_lag_seconds",
+        "weir_accountant_lag_events",
+        "weir_edge_payloads_pending",
+        "weir_edge_payloads_waiting",
+        "weir_edge_payloads_dead",
+    }
+    async with running_gateway(tmp_path / "data") as gateway:
+
+        async def all_there() -> bool:
+            shown = (await gateway.api.get("/metrics")).text
+            return wanted <= set(re.findall(r"^(weir_\w+)", shown, re.MULTILINE))
+
+        await eventually(all_there, "every process has shown its metrics")
+        [proxy] = (await gateway.api.get("/api/v1/proxies")).json()["data"]
+        assert proxy["spool"] == {
+            "waiting_events": 0,
+            "waiting_bytes": 0,
+            "oldest_seconds": 0,
+            "late": False,
+        }
 
 
 async def test_without_an_admin_port_a_gateway_that_others_reach_shows_neither(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -52,6 +52,11 @@ class Bookkeeping:
     def accountant(self) -> AccountantStatus:
         """What the accountant has done."""
         return self._accountant.status
+
+    @property
+    def removed(self) -> Mapping[str, int]:
+        """Rows that retention removed since the start, by table."""
+        return self._pruner.status.removed
 
     def report(self) -> dict[str, Any]:
         """What the jobs say of themselves, for the process's report to control."""

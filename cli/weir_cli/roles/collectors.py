@@ -38,6 +38,7 @@ _MEASURE_EVERY_S: Final = 2.0
 async def run(context: RoleContext) -> None:
     """Consume until told to stop, then finish the records in hand."""
     settings = context.settings
+    registry = CollectorRegistry()
     async with AsyncExitStack() as opened:
         engine = create_engine(database_url(settings, context.data_dir))
         opened.push_async_callback(engine.dispose)
@@ -47,7 +48,7 @@ async def run(context: RoleContext) -> None:
         # Nothing of this spool is a request's, so that no observer reads it.
         spool = open_side_spool(context, tuple)
         opened.callback(spool.close)
-        payloads = await opened.enter_async_context(edge_payloads(context, spool))
+        payloads = await opened.enter_async_context(edge_payloads(context, spool, registry))
         host = PluginHost(
             runtime="gateway",
             hook_types=frozenset(("data_collection",)),
@@ -81,7 +82,7 @@ async def run(context: RoleContext) -> None:
             settings=WorkerSettings(groups=GroupSettings(retention_s=topic_retention_s(settings))),
         )
         books = Bookkeeping(context, engine, log)
-        for watching in _watching(context, worker, host, books):
+        for watching in _watching(context, registry, worker, host, books):
             opened.callback(asyncio.create_task(watching).cancel)
         await books.run_beside(worker.run, context.stop.stopping)
 
@@ -101,10 +102,13 @@ class _NamespaceFeed:
 
 
 def _watching(
-    context: RoleContext, worker: CollectorWorker, host: PluginHost, books: Bookkeeping
+    context: RoleContext,
+    registry: CollectorRegistry,
+    worker: CollectorWorker,
+    host: PluginHost,
+    books: Bookkeeping,
 ) -> Iterator[Coroutine[Any, Any, None]]:
     """What runs beside the work: its report, its metrics, and its health where it has a port."""
-    registry = CollectorRegistry()
     spool = None
     if not with_kafka(context.settings):
         # With Kafka the relay is the one that the spools wait for.
@@ -124,7 +128,7 @@ async def _show_forever(
     context: RoleContext, worker: CollectorWorker, books: Bookkeeping, metrics: CollectorMetrics
 ) -> None:
     while True:
-        metrics.show(worker.status(), books.accountant, context.clock.wall_us())
+        metrics.show(worker.status(), books.accountant, books.removed, context.clock.wall_us())
         await asyncio.sleep(_SHOW_EVERY_S)
 
 

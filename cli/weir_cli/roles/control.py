@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,15 +13,18 @@ from typing import Any
 
 import structlog
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from weir_cli.bootstrap import database_url
 from weir_cli.kafka import instance_name, open_event_log
+from weir_cli.payload_metrics import DeliveryMetrics
 from weir_cli.roles.context import RoleContext
 from weir_cli.spools import open_side_spool
 from weir_collectors.database import create_engine
+from weir_collectors.errors import DatabaseUnavailableError
 from weir_control.service import ControlService
 from weir_control.store.store import Store
-from weir_control.studio.runtime import STUDIO_HOOKS
+from weir_control.studio.runtime import STUDIO_HOOKS, Studio
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_host.probe import probe
@@ -30,6 +33,7 @@ from weir_streams.offsets import known_groups
 from weir_streams.payloads import RESULT_GROUPS
 
 _GRACE_S = 3
+_SHOW_EVERY_S = 5.0
 
 
 async def run(context: RoleContext) -> None:
@@ -83,21 +87,32 @@ async def _run_studio(context: RoleContext, service: ControlService, opened: Asy
             clock=context.clock,
         )
 
-    studio = asyncio.create_task(
-        service.studio(
-            log=log,
-            spool=spool,
-            make_host=make_host,
-            name=context.name,
-            logger=structlog.get_logger("weir.studio"),
-        ).run()
+    studio = service.studio(
+        log=log,
+        spool=spool,
+        make_host=make_host,
+        name=context.name,
+        logger=structlog.get_logger("weir.studio"),
     )
+    jobs = [
+        asyncio.create_task(studio.run()),
+        asyncio.create_task(_show_forever(studio, DeliveryMetrics(CollectorRegistry()))),
+    ]
 
     async def stop() -> None:
-        studio.cancel()
-        await asyncio.gather(studio, return_exceptions=True)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
     opened.push_async_callback(stop)
+
+
+async def _show_forever(studio: Studio, metrics: DeliveryMetrics) -> None:
+    while True:
+        # The next look says it again; that the database is away is in the log already.
+        with suppress(DatabaseUnavailableError):
+            metrics.show(studio.status, await studio.counts())
+        await asyncio.sleep(_SHOW_EVERY_S)
 
 
 def _result_groups(root: Path) -> Collection[str]:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry, Gauge
 
 from weir_cli.kafka import instance_name, open_event_log
 from weir_cli.roles.context import RoleContext
@@ -19,13 +20,19 @@ from weir_streams.payloads_results import ResultReader
 from weir_streams.payloads_sending import PayloadSender
 from weir_streams.spool import Spool
 
+_SHOW_EVERY_S: Final = 1.0
+
 CONTROL: Final = "control"
 """The name of the process whose spool has the results."""
 
 
 @asynccontextmanager
-async def edge_payloads(context: RoleContext, spool: Spool) -> AsyncIterator[PayloadSender]:
+async def edge_payloads(
+    context: RoleContext, spool: Spool, registry: CollectorRegistry
+) -> AsyncIterator[PayloadSender]:
     """Send into a process's own spool, and count what has no result yet, until left.
+
+    ``registry`` gets that count as ``weir_edge_payloads_pending``.
 
     Raises:
         OSError: The spool cannot be read.
@@ -43,6 +50,7 @@ async def edge_payloads(context: RoleContext, spool: Spool) -> AsyncIterator[Pay
         logger=structlog.get_logger("weir.edge_payloads"),
     )
     reading = asyncio.create_task(results.run())
+    showing = asyncio.create_task(_show_forever(pending, registry))
     try:
         yield PayloadSender(
             spool,
@@ -52,10 +60,28 @@ async def edge_payloads(context: RoleContext, spool: Spool) -> AsyncIterator[Pay
             clock=context.clock,
         )
     finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
+        for task in (reading, showing):
+            task.cancel()
+        await asyncio.gather(reading, showing, return_exceptions=True)
         await results.close()
         await log.close()
+
+
+def pending_gauge(registry: CollectorRegistry) -> Gauge:
+    """What the process has sent and has no result for."""
+    return Gauge(
+        "weir_edge_payloads_pending",
+        "Payloads that the processes have sent and have no result for.",
+        registry=registry,
+        multiprocess_mode="livesum",
+    )
+
+
+async def _show_forever(pending: PendingPayloads, registry: CollectorRegistry) -> None:
+    gauge = pending_gauge(registry)
+    while True:
+        gauge.set(pending.own)
+        await asyncio.sleep(_SHOW_EVERY_S)
 
 
 def _result_log(context: RoleContext) -> EmbeddedLog | KafkaEventLog:

@@ -32,6 +32,7 @@ async def run(context: RoleContext) -> None:
     """
     settings = context.settings
     listener, *admin = context.listeners
+    registry = CollectorRegistry()
     async with AsyncExitStack() as opened:
         feed = FileConfigFeed(context.data_dir.config, context.keyring, context.logger)
         spool = Spool.open(
@@ -45,7 +46,7 @@ async def run(context: RoleContext) -> None:
             owner=context.name,
         )
         opened.callback(spool.close)
-        payloads = await opened.enter_async_context(edge_payloads(context, spool))
+        payloads = await opened.enter_async_context(edge_payloads(context, spool, registry))
         host = PluginHost(
             runtime="gateway",
             hook_types=_HOOK_TYPES,
@@ -65,7 +66,7 @@ async def run(context: RoleContext) -> None:
             host=host,
             feed=feed,
             clock=context.clock,
-            registry=CollectorRegistry(),
+            registry=registry,
         )
         for task in (
             asyncio.create_task(_stop_on_request(context, worker)),

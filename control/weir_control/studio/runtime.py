@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from weir_collectors.backoff import Backoff
@@ -69,21 +69,29 @@ class Studio:
         self._sleep = sleep
         self._snapshot = Snapshot(0)
         self._host = make_host(lambda: self._snapshot)
-        inbox = Inbox(store.engine, store.clock)
+        self._inbox = Inbox(store.engine, store.clock)
         self._dispatcher = Dispatcher(
-            inbox,
+            self._inbox,
             Delivery(self._host, lambda: self._snapshot),
             SpooledResults(spool, store.clock),
             clock=store.clock,
             logger=logger,
             sleep=sleep,
         )
-        self._receiving = Receiving(log, inbox, self._dispatcher.wake, logger=logger, sleep=sleep)
+        self._receiving = Receiving(log, self._inbox, self._dispatcher.wake, logger=logger, sleep=sleep)
 
     @property
     def status(self) -> DispatchStatus:
         """What became of payloads since the start."""
         return self._dispatcher.status
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many payloads are in the database, by state.
+
+        Raises:
+            DatabaseUnavailableError: Retryable; it does not answer.
+        """
+        return await self._inbox.counts()
 
     async def run(self) -> None:
         """Host and deliver until cancelled; then stop delivering, and shut the plugins down."""
