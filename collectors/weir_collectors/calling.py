@@ -22,7 +22,7 @@ from weir_collectors.errors import (
 from weir_collectors.kinds import EventKind
 from weir_collectors.starting import StartWait
 from weir_core.objects import Plugin
-from weir_host.errors import PluginError
+from weir_host.errors import PluginError, PluginNotReadyError
 from weir_host.host import PluginHost
 from weir_host.instance import CollectorCall, Instance
 from weir_host.invoke import call_with_deadline
@@ -85,6 +85,7 @@ class CollectorCalls:
         self._wait = wait
         self._turns = asyncio.Semaphore(plugin.collector.window)
         self._batcher = Batcher(self._call_waiting, plugin.collector.window)
+        self._lost: tuple[Instance, int] | None = None
 
     def exist(self) -> bool:
         """Whether it has a handler for this kind of event; taken as yes while it cannot be known."""
@@ -132,7 +133,7 @@ class CollectorCalls:
         if instance.implements(self._form.handler):
             async with instance.turn(self._form.handler):
                 check()
-                return await self._in_time(self._form.call(instance, message))
+                return await self._in_time(instance, self._form.call(instance, message))
         return DataCollectionResponse()
 
     async def _call_waiting(self, messages: list[Event]) -> list[DataCollectionResponse]:
@@ -145,24 +146,32 @@ class CollectorCalls:
         try:
             async with instance.turn(_BATCH):
                 check()
-                return await self._in_time(instance.batch(messages))
+                return await self._in_time(instance, instance.batch(messages))
         except PluginError as error:
             if error.retryable or len(messages) == 1:
                 raise
             # What fails for good in company may be another event's fault: each gets its try alone.
             raise BatchRefusedError(f"a batch of {len(messages)} events failed: {brief(error)}") from error
 
-    async def _in_time(self, call: Coroutine[Any, Any, _Result]) -> _Result:
+    async def _in_time(self, instance: Instance, call: Coroutine[Any, Any, _Result]) -> _Result:
         loop = asyncio.get_running_loop()
+        start = (instance, instance.restarts)
         deadline = loop.time() + self._plugin.collector.timeout_ms / 1000
         try:
             answer = await call_with_deadline(call, deadline, loop)
         except Exception as error:  # foreign code; only what it says of the sink is of interest here
-            if finds_sink_away(error):
+            if finds_sink_away(error) and not self._is_known(error, start):
                 self._breaker.failed(brief(error))
             raise
         self._breaker.succeeded()
         return answer
+
+    def _is_known(self, error: Exception, start: tuple[Instance, int]) -> bool:
+        """Whether the breaker has been told: a lost process is one failure, however many calls it had."""
+        if not isinstance(error, PluginNotReadyError):
+            return False
+        known, self._lost = self._lost == start, start
+        return known
 
     def _message(self, event: ReadEvent) -> Event:
         try:

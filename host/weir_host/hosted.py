@@ -167,6 +167,11 @@ class HostedPlugin:
         return self._complaint or self._status.reason
 
     @property
+    def restarts(self) -> int:
+        """How often it was lost while it served, and started anew."""
+        return self._restarts
+
+    @property
     def has_served(self) -> bool:
         """Whether it has ever been ready."""
         return self._has_served

@@ -247,6 +247,7 @@ class FakeInstance:
         self.name = f"plugin {plugin_id}"
         self.state = "ready"
         self.reason = ""
+        self.restarts = 0
         self.handlers = handlers
         self.calls: list[Any] = []
 

@@ -23,12 +23,14 @@ from tests.collectors.conftest import (
 )
 
 from weir_collectors.backoff import Backoff
+from weir_collectors.breaker import Breaker, BreakerSettings
 from weir_collectors.collector import Collector
 from weir_collectors.decoding import ReadEvent, read_event
 from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
+from weir_core.clock import SystemClock
 from weir_core.objects import Plugin
-from weir_host.errors import PluginProtocolError
+from weir_host.errors import PluginNotReadyError, PluginProtocolError
 from weir_host.limits import HostLimits
 from weir_sdk import Analytics, BudgetUsage, DataCollectionResponse, ProxyLog
 from weir_streams.events import Event, encode
@@ -60,6 +62,7 @@ def make(host: FakeHost, waits: Waits) -> Any:
         wanted: Plugin | None = None,
         kind: EventKind = EventKind.PROXY_LOG,
         llm_ids: frozenset[int] = frozenset(),
+        breaker: Breaker | None = None,
     ) -> Collector:
         return Collector(
             wanted or plugin(),
@@ -67,11 +70,15 @@ def make(host: FakeHost, waits: Waits) -> Any:
             llm_ids,
             host=host,
             backoff=Backoff(first_s=0.5, longest_s=3.0),
-            breaker=never_opens(),
+            breaker=breaker or never_opens(),
             sleep=waits,
         )
 
     return make_collector
+
+
+def breaker_of(*, failures: int) -> Breaker:
+    return Breaker(BreakerSettings(failures=failures), SystemClock().monotonic)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +209,40 @@ async def test_a_plugin_that_is_never_done_with_starting_is_away_after_a_while(
 async def test_a_plugin_that_keeps_serving_after_a_failed_change_decides(make: Any, host: FakeHost) -> None:
     host.put(proxy_log=handles).state = "degraded"
     assert (await make().decide(read(proxy_log()))).handled
+
+
+async def test_a_process_that_takes_many_calls_with_it_has_failed_once(make: Any, host: FakeHost) -> None:
+    window, dies = 8, asyncio.Event()
+
+    async def lives_once(_message: Any) -> DataCollectionResponse:
+        if instance.restarts == 0:
+            await dies.wait()
+            raise PluginNotReadyError("its process was killed by SIGKILL")
+        return DataCollectionResponse(handled=True)
+
+    instance = host.put(proxy_log=lives_once)
+    breaker = breaker_of(failures=2)
+    collector = make(plugin(window=window), breaker=breaker)
+    deciding = [asyncio.ensure_future(collector.decide(read(proxy_log()))) for _ in range(2 * window)]
+    while len(instance.calls) < window:
+        await asyncio.sleep(0)
+    dies.set()
+    # What is asked before the host has noticed finds the same process gone.
+    while len(instance.calls) < 2 * window:
+        await asyncio.sleep(0)
+    assert breaker.closed
+    instance.restarts = 1
+    assert all(decision.handled for decision in await asyncio.gather(*deciding))
+
+
+async def test_a_process_that_dies_after_each_start_opens_the_breaker(make: Any, host: FakeHost) -> None:
+    async def dies(_message: Any) -> DataCollectionResponse:
+        instance.restarts += 1
+        raise PluginNotReadyError("its process was killed by SIGKILL")
+
+    instance = host.put(proxy_log=dies)
+    decision = await make(plugin(max_tries=9), breaker=breaker_of(failures=3)).decide(read(proxy_log()))
+    assert (decision.skipped, len(instance.calls)) == (True, 3)
 
 
 async def test_a_kind_without_a_handler_is_not_collected(make: Any, host: FakeHost) -> None:
