@@ -11,8 +11,14 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
+from weir_cli.log_repeats import Repeats
+from weir_core.clock import SystemClock
+
 # They tell at INFO what the supervisor and the roles already say.
 _CHATTY: Final = ("alembic", "asyncio", "httpcore2", "httpx2", "uvicorn")
+# Each consumer says several times a second that the brokers are away: gigabytes in an outage of hours.
+_REPETITIVE: Final = ("aiokafka",)
+_REPEATED_EVERY_S: Final = 30.0
 
 
 def configure_logs(
@@ -42,6 +48,7 @@ def configure_logs(
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(Repeats(_REPETITIVE, _REPEATED_EVERY_S, SystemClock().monotonic))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -60,6 +60,16 @@ def test_less_than_the_level_and_the_chatter_of_libraries_is_left_out() -> None:
     assert lines(stream) == []
 
 
+def test_what_the_kafka_client_repeats_in_an_outage_is_left_out() -> None:
+    stream = io.StringIO()
+    configure_logs("json", "info", "control", stream=stream)
+    for node in range(100):
+        logging.getLogger("aiokafka.consumer.fetcher").error("Failed fetch messages from %s", node)
+        structlog.get_logger("weir.x").warning("still here")
+    assert [line["logger"] for line in lines(stream)].count("aiokafka.consumer.fetcher") == 1
+    assert len(lines(stream)) == 101
+
+
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_a_traceback_is_written_without_the_values_of_variables(log_format: Any) -> None:
     stream = io.StringIO()
