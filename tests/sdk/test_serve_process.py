@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.sdk.conftest import SCRIPTS, Serve, environment
@@ -87,6 +88,18 @@ async def test_its_first_line_is_the_handshake_whatever_was_printed_before(serve
     assert served.line == f"1|1|unix|{served.socket}|grpc|\n"
     text = await served.printed("written past Python in the constructor\n")
     assert "printed while the script was imported\nprinted in the constructor\n" in text
+
+
+async def test_the_stream_of_what_it_prints_ends_with_it_in_good_order(serve: Serve) -> None:
+    served = await serve("everything.py")
+    stream = served.stdio.StreamStdio(Empty())
+    assert await stream.read() is not aio.EOF
+    await served.stop()
+    while await stream.read() is not aio.EOF:
+        pass
+    assert (await stream.code()).name == "OK"
+    assert served.process.stderr is not None
+    assert b"Traceback" not in await served.process.stderr.read()
 
 
 async def test_its_socket_is_for_its_own_user_only(serve: Serve, tmp_path: Path) -> None:

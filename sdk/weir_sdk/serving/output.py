@@ -37,6 +37,7 @@ class Output:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._arrived = asyncio.Event()
+        self._ended = False
         threading.Thread(target=self._drain, args=(reader,), name="weir-stdout", daemon=True).start()
 
     def say(self, line: bytes) -> bool:
@@ -47,13 +48,20 @@ class Output:
             return False
 
     async def read(self, _: object = None) -> AsyncIterator[StdioData]:
-        """What is printed, in pieces, for as long as somebody reads."""
+        """What is printed, in pieces, until ``end``."""
         self._loop = asyncio.get_running_loop()
         while True:
             self._arrived.clear()
             while (piece := self._take()) is not None:
                 yield StdioData(channel=StdioData.STDOUT, data=piece)
+            if self._ended:
+                return
             await self._arrived.wait()
+
+    def end(self) -> None:
+        """Let who reads have what is there, and no more. For the thread of the loop."""
+        self._ended = True
+        self._arrived.set()
 
     def _drain(self, reader: int) -> None:
         while piece := os.read(reader, _PIECE):

@@ -41,7 +41,7 @@ _SERVER: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.so_reuseport", 0),
 )
-_CUT_S: Final = 0.02
+_CUT_S: Final = 0.2
 
 
 def run(make_plugin: Callable[[], BasePlugin], runtime: Runtime | None) -> None:
@@ -89,6 +89,8 @@ async def _serve(plugin: BasePlugin, runtime: Runtime, output: Output, place: So
         if output.say(handshake_line(place.path)):
             await lifecycle.release(await ending.wanted())
     finally:
+        # grpc.aio logs a traceback for each call that the end of the loop cuts off.
+        output.end()
         await server.stop(_CUT_S)
         await gateway.close()
 
