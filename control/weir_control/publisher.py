@@ -10,10 +10,11 @@ from typing import Final
 import structlog
 
 from weir_collectors.backoff import Backoff
+from weir_control.leading import Leader
+from weir_control.outlets import Outlet
 from weir_control.store.leadership import Leadership
 from weir_control.store.snapshots import read_snapshot
 from weir_control.store.store import Store, newest_revision
-from weir_streams.config_feed import ConfigFeed
 
 _log = structlog.get_logger("weir.control")
 
@@ -21,6 +22,8 @@ _log = structlog.get_logger("weir.control")
 _COALESCE_S: Final = 0.02
 # Other processes write to the same database (the command line does); their changes are found by looking.
 _LOOK_EVERY_S: Final = 1.0
+# Where any replica takes changes and the leader publishes them, most are found so.
+_LOOK_AT_REPLICAS_EVERY_S: Final = 0.2
 _BACKOFF: Final = Backoff(first_s=0.1, longest_s=5.0)
 
 
@@ -28,22 +31,25 @@ class Publisher:
     """Publishes the newest revision: at the start, after each change, and again until it succeeds.
 
     Args:
+        store: The configuration.
+        outlet: Where revisions go.
         sleep: Waits; a test may take its place.
-        leadership: For a feed that several control processes share: only the leader publishes, and the others
-            know from the database what has been. None for a feed that is this process's alone.
+        leader: For an outlet that several control processes share: only the leader publishes, and the others
+            know from the database what has been. None for an outlet that is this process's alone.
     """
 
     def __init__(
         self,
         store: Store,
-        feed: ConfigFeed,
+        outlet: Outlet,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        leadership: Leadership | None = None,
+        leader: Leader | None = None,
     ) -> None:
         self._store = store
-        self._feed = feed
+        self._outlet = outlet
         self._sleep = sleep
-        self._leadership = leadership
+        self._leadership = None if leader is None else leader.leadership
+        self._look_every_s = _LOOK_EVERY_S if leader is None else _LOOK_AT_REPLICAS_EVERY_S
         self._epoch: int | None = None
         self._changed = asyncio.Event()
         self._published = asyncio.Condition()
@@ -63,8 +69,6 @@ class Publisher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._leadership is not None:
-            await self._leadership.resign()
 
     async def wait_for(self, revision: int) -> None:
         """Return when this revision, or a later one, is published."""
@@ -90,23 +94,23 @@ class Publisher:
         """Publish until nothing is newer, or hear what the leader has published."""
         if self._leadership is not None and not await self._leads(self._leadership):
             return
-        if self.published_revision < 0:
-            await self._go_past_readers()
+        if self.published_revision < 0 and not await self._goes_past_readers():
+            return
         while True:
             self._changed.clear()
             async with self._store.reading() as connection:
                 newest = await newest_revision(connection)
-            if newest <= self.published_revision:
+            if newest <= self.published_revision and not await self._outlet.is_behind():
                 self.failure = None
                 return
             snapshot = await read_snapshot(self._store)
             async with self._alone(snapshot.revision):
-                await asyncio.to_thread(self._feed.publish, snapshot)
+                await self._outlet.publish(snapshot, self._epoch or 0)
             await self._note(snapshot.revision)
             await self._store.forget_published(snapshot.revision)
 
     async def _leads(self, leadership: Leadership) -> bool:
-        epoch = await leadership.lead()
+        epoch = leadership.epoch
         if epoch is None:
             published = await leadership.published()
             if published > self.published_revision:
@@ -123,17 +127,22 @@ class Publisher:
             return nullcontext()
         return self._leadership.publishing(self._epoch, revision)
 
-    async def _go_past_readers(self) -> None:
-        current = await asyncio.to_thread(self._feed.current, "")
+    async def _goes_past_readers(self) -> bool:
+        """See to it that readers will take what comes; False when another epoch has to begin for it."""
+        published = await self._outlet.published()
         async with self._store.reading() as connection:
             newest = await newest_revision(connection)
-        if current is not None and current.revision > newest:
+        if published.revision > newest:
             _log.warning(
                 "the database is older than what was published; its revisions go on from there",
                 database=newest,
-                published=current.revision,
+                published=published.revision,
             )
-            await self._store.move_past(current.revision)
+            await self._store.move_past(published.revision)
+        if self._leadership is None or published.epoch <= (self._epoch or 0):
+            return True
+        await self._leadership.move_past(published.epoch)
+        return False
 
     async def _note(self, revision: int) -> None:
         self.failure = None
@@ -144,7 +153,7 @@ class Publisher:
 
     async def _wait_for_change(self) -> None:
         try:
-            async with asyncio.timeout(_LOOK_EVERY_S):
+            async with asyncio.timeout(self._look_every_s):
                 await self._changed.wait()
         except TimeoutError:
             return

@@ -14,26 +14,25 @@ from weir_control.publisher import Publisher
 from weir_control.store.store import Store
 from weir_control.studio.runtime import HostFactory, Studio
 from weir_control.workers import Workers
-from weir_streams.config_feed import ConfigFeed
 from weir_streams.log import EventLog
 from weir_streams.reports import Logger
 from weir_streams.spool import Spool
 
 
 class ControlService:
-    """The two applications and the publisher behind them.
+    """The two applications, and the publisher behind them.
 
     Args:
         store: Over a migrated database; the caller disposes of its engine.
-        feed: Where revisions go.
+        publisher: Brings revisions out; runs from ``start`` to ``stop``.
         prober: Tries plugins out before they are stored.
         version: What the API's documentation says it is.
     """
 
-    def __init__(self, store: Store, feed: ConfigFeed, prober: Prober, version: str) -> None:
+    def __init__(self, store: Store, publisher: Publisher, prober: Prober, version: str) -> None:
         self._store = store
         self.workers = Workers(store.clock)
-        self.publisher = Publisher(store, feed)
+        self.publisher = publisher
         deps = ControlDeps(
             store=store,
             plugin_changes=PluginChanges(store, Probing(prober)),

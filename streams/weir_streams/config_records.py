@@ -36,6 +36,13 @@ class ConfigRecord(NamedTuple):
     epoch: int
 
 
+class Published(NamedTuple):
+    """What readers have: the newest revision, -1 for none, and the epoch of the leader that wrote last."""
+
+    epoch: int
+    revision: int
+
+
 class _Marker(msgspec.Struct, frozen=True):
     epoch: int
     revision: int

@@ -22,8 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from weir_collectors.database import create_engine
 from weir_control import migrations
 from weir_control.migrations import upgrade
+from weir_control.outlets import FileOutlet
 from weir_control.plugins.probing import Prober
 from weir_control.principal import Actor
+from weir_control.publisher import Publisher
 from weir_control.service import ControlService
 from weir_control.store.store import Store, newest_revision
 from weir_control.store.tokens import ensure_admin_token
@@ -197,7 +199,7 @@ async def running_world(directory: Path, database: Path, keyring: KeyRing) -> As
     await ensure_admin_token(store, ADMIN_TOKEN)
     feed = FileConfigFeed(directory / "config", keyring, structlog.get_logger())
     prober = PlayedProber()
-    service = ControlService(store, feed, prober, "test")
+    service = ControlService(store, Publisher(store, FileOutlet(feed)), prober, "test")
     await service.start()
     transport = httpx2.ASGITransport(service.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://weir") as client:
@@ -214,7 +216,7 @@ async def probing_admin(
     store = Store(open_engine(database_url), keyring, SystemClock())
     await ensure_admin_token(store, ADMIN_TOKEN)
     feed = FileConfigFeed(directory / "config", keyring, structlog.get_logger())
-    service = ControlService(store, feed, prober, "test")
+    service = ControlService(store, Publisher(store, FileOutlet(feed)), prober, "test")
     transport = httpx2.ASGITransport(service.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://weir") as client:
         yield Api(client, ADMIN_TOKEN)

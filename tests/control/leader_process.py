@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from weir_collectors.database import create_engine
+from weir_control.leading import Leader
 from weir_control.publisher import Publisher
 from weir_control.store.leadership import Leadership
 from weir_control.store.store import Store
 from weir_core.clock import SystemClock
 from weir_core.secrets import KeyRing
 from weir_core.snapshot import Snapshot
+from weir_streams.config_records import Published
 
 
 class StaleLeaderError(Exception):
@@ -41,7 +43,10 @@ class SharedFeed:
         with self._locked():
             (self._directory / "epoch").write_text(str(epoch))
 
-    def publish(self, snapshot: Snapshot) -> None:
+    async def publish(self, snapshot: Snapshot, epoch: int) -> None:
+        await asyncio.to_thread(self._publish, snapshot)
+
+    def _publish(self, snapshot: Snapshot) -> None:
         if (self._directory / "hold").exists():
             print("publishing", flush=True)
             while (self._directory / "hold").exists():
@@ -52,11 +57,11 @@ class SharedFeed:
             with (self._directory / "published").open("a") as published:
                 published.write(f"{self._epoch} {snapshot.revision} {self._name}\n")
 
-    def current(self, namespace: str = "") -> Snapshot | None:
-        return None
+    async def published(self) -> Published:
+        return Published(0, -1)
 
-    async def wait_newer(self, revision: int, namespace: str = "") -> Snapshot:
-        raise NotImplementedError
+    async def is_behind(self) -> bool:
+        return False
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -70,7 +75,9 @@ async def run(url: str, key: str, directory: Path, name: str) -> None:
     feed = SharedFeed(directory, name)
     leadership = Leadership(engine, name, claim=feed.claim, silent_for_s=2.5)
     store = Store(engine, KeyRing.from_text(key), SystemClock())
-    await Publisher(store, feed, leadership=leadership).start()
+    leader = Leader(leadership)
+    leader.start()
+    await Publisher(store, feed, leader=leader).start()
     print("started", flush=True)
     await asyncio.Event().wait()
 

@@ -15,6 +15,8 @@ import structlog
 import uvicorn
 from tests.control.conftest import ADMIN_TOKEN, PlayedProber, open_engine
 
+from weir_control.outlets import FileOutlet
+from weir_control.publisher import Publisher
 from weir_control.service import ControlService
 from weir_control.store.store import Store
 from weir_control.store.tokens import ensure_admin_token
@@ -57,7 +59,7 @@ class Server(threading.Thread):
         store = Store(open_engine(self._database_url), self._keyring, SystemClock())
         await ensure_admin_token(store, ADMIN_TOKEN)
         feed = FileConfigFeed(self._directory, self._keyring, structlog.get_logger())
-        service = ControlService(store, feed, PlayedProber(), "test")
+        service = ControlService(store, Publisher(store, FileOutlet(feed)), PlayedProber(), "test")
         await service.start()
         self.server = uvicorn.Server(uvicorn.Config(service.app, log_level="error", lifespan="off"))
         await self.server.serve(sockets=[self.listener])

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import func, select
 from tests.control.conftest import TESTER, World, open_engine
 
+from weir_control.outlets import FileOutlet
 from weir_control.publisher import Publisher
 from weir_control.store.store import Store
 from weir_control.store.tables import config_outbox
@@ -60,7 +61,7 @@ async def outbox_rows(store: Store) -> int:
 
 
 async def test_the_first_start_publishes_an_empty_configuration(store: Store, feed: FlakyFeed) -> None:
-    publisher = Publisher(store, feed)
+    publisher = Publisher(store, FileOutlet(feed))
     await publisher.start()
     await publisher.wait_for(0)
     await publisher.stop()
@@ -72,7 +73,7 @@ async def test_what_was_committed_while_nobody_published_follows_at_the_start(
 ) -> None:
     revision = [await change(store) for _ in range(3)][-1]
     assert await outbox_rows(store) == 3
-    publisher = Publisher(store, feed)
+    publisher = Publisher(store, FileOutlet(feed))
     await publisher.start()
     await publisher.wait_for(revision)
     await publisher.stop()
@@ -87,7 +88,7 @@ async def test_a_burst_of_changes_becomes_few_snapshots_and_the_outbox_is_emptie
     async def wait_at_the_gate(_seconds: float) -> None:
         await gate.wait()
 
-    publisher = Publisher(store, feed, wait_at_the_gate)
+    publisher = Publisher(store, FileOutlet(feed), wait_at_the_gate)
     await publisher.start()
     await publisher.wait_for(0)
     last = [await change(store) for _ in range(20)][-1]
@@ -109,7 +110,7 @@ async def test_a_failure_is_told_and_tried_again_with_growing_pauses(store: Stor
         told.append(publisher.failure)
 
     feed.refusals = 8
-    publisher = Publisher(store, feed, pause)
+    publisher = Publisher(store, FileOutlet(feed), pause)
     await publisher.start()
     await publisher.wait_for(0)
     await publisher.stop()
@@ -120,7 +121,7 @@ async def test_a_failure_is_told_and_tried_again_with_growing_pauses(store: Stor
 
 async def test_a_database_older_than_what_was_published_moves_past_it(store: Store, feed: FlakyFeed) -> None:
     feed.publish(Snapshot(41))
-    publisher = Publisher(store, feed)
+    publisher = Publisher(store, FileOutlet(feed))
     await publisher.start()
     await publisher.wait_for(42)
     assert await change(store) == 43
@@ -130,7 +131,7 @@ async def test_a_database_older_than_what_was_published_moves_past_it(store: Sto
 async def test_a_change_by_another_process_is_found(
     store: Store, feed: FlakyFeed, database_url: str, keyring: KeyRing
 ) -> None:
-    publisher = Publisher(store, feed)
+    publisher = Publisher(store, FileOutlet(feed))
     await publisher.start()
     await publisher.wait_for(0)
     elsewhere = Store(open_engine(database_url), keyring, SystemClock())
@@ -143,7 +144,7 @@ async def test_a_change_by_another_process_is_found(
 
 async def test_stopping_at_any_moment_ends_the_task(store: Store, feed: FlakyFeed) -> None:
     for turns in range(40):
-        publisher = Publisher(store, feed)
+        publisher = Publisher(store, FileOutlet(feed))
         await publisher.start()
         for _ in range(turns):
             await asyncio.sleep(0)

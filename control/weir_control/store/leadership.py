@@ -53,6 +53,11 @@ class Leadership:
         self._connection: AsyncConnection | None = None
         self._epoch: int | None = None
 
+    @property
+    def epoch(self) -> int | None:
+        """That of this process's leadership; None while it does not lead, as far as it knows."""
+        return self._epoch
+
     async def lead(self) -> int | None:
         """Stay or become the leader; return the epoch, or None while another leads. To be asked every second.
 
@@ -97,6 +102,21 @@ class Leadership:
                     f"{epoch}"
                 )
             yield
+
+    async def move_past(self, epoch: int) -> None:
+        """Resign, and make the next leader's epoch larger than ``epoch``.
+
+        A database restored from a backup may count behind what readers have heard of; they would heed no
+        leader of it.
+
+        Raises:
+            SQLAlchemyError, OSError: The database does not answer.
+        """
+        await self.resign()
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(config_publication).where(_COLUMNS.epoch < epoch).values(epoch=epoch)
+            )
 
     async def resign(self) -> None:
         """Let another lead. Also right for a process that does not."""

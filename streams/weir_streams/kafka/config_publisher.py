@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
 
+from weir_core.clock import Clock
 from weir_core.secrets import KeyRing
 from weir_core.snapshot import Snapshot
-from weir_streams.config_records import Assembly, ConfigRecord
+from weir_streams.config_records import Assembly, ConfigRecord, Published
 from weir_streams.errors import TopicMissingError
 from weir_streams.kafka.config_topic import EPOCH_HEADER, ConfigTopic, config_topic, namespace_of
 from weir_streams.kafka.failures import translated
@@ -25,14 +26,8 @@ CONFIG_TRANSACTIONAL_ID: Final = "weir.config"
 
 # A leader that stops in the middle holds readers back for no longer than this.
 _TRANSACTION_MS: Final = 10_000
+_LOOK_EVERY_S: Final = 5.0
 _MOST_MESSAGE_BYTES: Final = 2**31 - 1
-
-
-class Published(NamedTuple):
-    """The newest revision that readers have, and the epoch of the leader that wrote last."""
-
-    epoch: int
-    revision: int
 
 
 @dataclass(slots=True)
@@ -53,12 +48,17 @@ class ConfigPublisher:
     Args:
         settings: The cluster and the names in it.
         keyring: Seals the records with its newest key.
+        clock: Says when to look for new topics again.
         within_s: A publication that takes longer has failed.
     """
 
-    def __init__(self, settings: KafkaSettings, keyring: KeyRing, *, within_s: float = 8.0) -> None:
+    def __init__(
+        self, settings: KafkaSettings, keyring: KeyRing, clock: Clock, *, within_s: float = 8.0
+    ) -> None:
         self._settings = settings
         self._keyring = keyring
+        self._clock = clock
+        self._look_at = 0.0
         self._within_s = within_s
         self._term: _Term | None = None
 
@@ -82,7 +82,7 @@ class ConfigPublisher:
                 _take_all(term.topics[namespace], records)
 
     async def published(self) -> Published:
-        """What readers have; revision -1 when there is none.
+        """What readers have.
 
         Raises: As ``publish`` does.
         """
@@ -92,12 +92,15 @@ class ConfigPublisher:
             return Published(max(one.epoch for one in topics), max(revisions, default=-1))
 
     async def is_behind(self) -> bool:
-        """Whether a topic was made since the last publication.
+        """Whether a topic was made since the last publication; looks for one every five seconds.
 
         Raises: As ``publish`` does.
         """
         if self._term is None:
             return True
+        if self._clock.monotonic() < self._look_at:
+            return False
+        self._look_at = self._clock.monotonic() + _LOOK_EVERY_S
         async with self._abandoned_on_failure():
             return bool(await self._new_namespaces(self._term))
 
@@ -105,7 +108,7 @@ class ConfigPublisher:
         """End the connections; what is under way may or may not be published."""
         term, self._term = self._term, None
         if term is not None:
-            await abandon(term.producer)
+            await _give_up(term.producer)
 
     @asynccontextmanager
     async def _abandoned_on_failure(self) -> AsyncIterator[None]:
@@ -137,12 +140,10 @@ class ConfigPublisher:
             max_request_size=_MOST_MESSAGE_BYTES,
         )
         try:
+            # This fences the earlier ones: it waits until the brokers have ended what these had under way.
             await producer.start()
-            # This is what fences the earlier ones: it waits for the broker's word.
-            async with producer.transaction():
-                pass
         except BaseException:
-            await abandon(producer)
+            await _give_up(producer)
             raise
         return producer
 
@@ -156,21 +157,32 @@ class ConfigPublisher:
         return [namespace for namespace in own if namespace is not None and namespace not in term.topics]
 
     async def _send(self, producer: AIOKafkaProducer, written: Mapping[str, Iterable[ConfigRecord]]) -> None:
-        async with producer.transaction():
-            sent = [
-                await producer.send(
-                    self._settings.topic(config_topic(namespace)),
-                    record.value,
-                    record.key,
-                    partition=0,
-                    headers=[(EPOCH_HEADER, b"%d" % record.epoch)],
-                )
-                for namespace, records in written.items()
-                for record in records
-            ]
-            await asyncio.gather(*sent)
+        # Not the client's own context: on a failure it would wait for brokers that may be away.
+        await producer.begin_transaction()
+        sent = [
+            await producer.send(
+                self._settings.topic(config_topic(namespace)),
+                record.value,
+                record.key,
+                partition=0,
+                headers=[(EPOCH_HEADER, b"%d" % record.epoch)],
+            )
+            for namespace, records in written.items()
+            for record in records
+        ]
+        await asyncio.gather(*sent)
+        await producer.commit_transaction()
 
 
 def _take_all(assembly: Assembly, records: Iterable[ConfigRecord]) -> None:
     for record in records:
         assembly.take(record)
+
+
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    """Close the connections; the brokers end a transaction that is open."""
+    await abandon(producer)
+    ended = producer._txn_manager.wait_for_transaction_end()
+    if ended is not None and ended.done() and not ended.cancelled():
+        # The client does not look at why it was fenced, and asyncio would complain of that later.
+        ended.exception()

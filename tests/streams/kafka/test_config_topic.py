@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 from tests.streams.kafka.bench import kafka_settings
+from tests.streams.support import ManualClock
 
+from weir_core.clock import SystemClock
 from weir_core.errors import SettingsError
 from weir_core.objects import App, Llm
 from weir_core.secrets import KeyRing
@@ -43,7 +45,7 @@ async def settings(kafka: str) -> KafkaSettings:
 
 @pytest.fixture
 async def publisher(settings: KafkaSettings) -> AsyncIterator[ConfigPublisher]:
-    publisher = ConfigPublisher(settings, KEYS, within_s=20)
+    publisher = ConfigPublisher(settings, KEYS, SystemClock(), within_s=20)
     yield publisher
     await publisher.close()
 
@@ -81,7 +83,7 @@ async def test_a_new_publisher_begins_with_what_stands_in_the_topic_and_the_old_
     settings: KafkaSettings, publisher: ConfigPublisher
 ) -> None:
     await publisher.publish(Snapshot(1, [APP]), 1)
-    successor = ConfigPublisher(settings, KEYS, within_s=20)
+    successor = ConfigPublisher(settings, KEYS, SystemClock(), within_s=20)
     assert await successor.published() == (1, 1)
     with pytest.raises(LogUnavailableError):
         await publisher.publish(Snapshot(9, []), 1)
@@ -103,7 +105,7 @@ async def test_half_a_revision_of_a_publisher_that_died_is_never_seen(
     [half, _] = Assembly(KEYS, "").changes(Snapshot(2, [App(id=1, name="half")]), 1)
     headers = [(EPOCH_HEADER, b"1")]
     await dying.send_and_wait(settings.topic(config_topic("")), half.value, half.key, headers=headers)
-    successor = ConfigPublisher(settings, KEYS, within_s=20)
+    successor = ConfigPublisher(settings, KEYS, SystemClock(), within_s=20)
     await successor.publish(Snapshot(3, [APP]), 2)
     assert (await newest(settings)).objects == (APP,)
     assert (await newest(settings)).revision == 3
@@ -112,17 +114,20 @@ async def test_half_a_revision_of_a_publisher_that_died_is_never_seen(
     await dying._sender.close()
 
 
-async def test_a_topic_that_was_made_later_is_filled(
-    settings: KafkaSettings, publisher: ConfigPublisher
-) -> None:
+async def test_a_topic_that_was_made_later_is_filled(settings: KafkaSettings) -> None:
+    clock = ManualClock()
+    publisher = ConfigPublisher(settings, KEYS, clock, within_s=20)
     await publisher.publish(Snapshot(1, [APP]), 1)
     assert not await publisher.is_behind()
     with pytest.raises(TopicMissingError, match="--namespace late"):
         await newest(settings, "late")
     await make_topics(settings, "late")
+    assert not await publisher.is_behind()
+    clock.advance(5)
     assert await publisher.is_behind()
     await publisher.publish(Snapshot(1, [APP]), 1)
     assert (await newest(settings, "late")).objects == (APP,)
+    await publisher.close()
 
 
 async def test_without_the_key_a_reader_says_so(settings: KafkaSettings, publisher: ConfigPublisher) -> None:
