@@ -48,6 +48,22 @@ def encryption_keys(settings: Settings, data_dir: DataDir) -> str:
     return text
 
 
+def given_keys(settings: Settings, command: str) -> str:
+    """The configured keys, for a role that shares sealed values with other machines.
+
+    Raises:
+        SettingsError: None are given, or a key is not base64 or not 32 bytes long.
+    """
+    if settings.encryption_keys is None:
+        raise SettingsError(
+            f"WEIR_ENCRYPTION_KEYS is not set, and {command} needs the same keys as the roles on other "
+            "machines; make one with: openssl rand -base64 32"
+        )
+    text = settings.encryption_keys.get_secret_value()
+    KeyRing.from_text(text)
+    return text
+
+
 def _keys_text(settings: Settings, data_dir: DataDir) -> str:
     if settings.encryption_keys is not None:
         return settings.encryption_keys.get_secret_value()

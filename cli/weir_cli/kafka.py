@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from weir_cli.bootstrap import is_embedded
 from weir_core.clock import Clock
 from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions
@@ -95,6 +96,11 @@ def topic_retention_s(settings: Settings) -> Mapping[str, float]:
         ANALYTICS_TOPIC: kafka.analytics_days * _S_PER_DAY,
         BUDGET_USAGE_TOPIC: kafka.budget_usage_days * _S_PER_DAY,
     }
+
+
+def shares_configuration(settings: Settings) -> bool:
+    """Whether the configuration goes out by Kafka: where a database is shared and there is one to lead by."""
+    return settings.kafka.bootstrap_servers is not None and not is_embedded(settings)
 
 
 def open_event_log(

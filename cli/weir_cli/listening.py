@@ -39,8 +39,8 @@ class Listeners:
         """
         return cls(
             bind(settings.host, settings.port),
-            _bind_unix(data_dir.control_socket),
-            _bind_unix(data_dir.internal_socket),
+            bind_unix(data_dir.control_socket),
+            bind_unix(data_dir.internal_socket),
             bind_admin(settings),
         )
 
@@ -99,7 +99,8 @@ def bind(
     return listener
 
 
-def _bind_unix(path: Path) -> socket.socket:
+def bind_unix(path: Path) -> socket.socket:
+    """Listen at a path that is free."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen(_BACKLOG)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weir_cli import collect, dead_letters, doctor, erase, events, keys, relay, tokens, topics
+from weir_cli import collect, control, dead_letters, doctor, erase, events, keys, proxy, relay, tokens, topics
 from weir_cli.bootstrap import database_url, encryption_keys, is_embedded
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
@@ -29,6 +29,8 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 app.add_typer(plugin.app, name="plugin")
+app.command()(proxy.proxy)
+app.command()(control.control)
 app.command()(relay.relay)
 app.command()(collect.collect)
 app.command()(erase.erase)

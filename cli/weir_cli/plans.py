@@ -1,18 +1,18 @@
-"""Which children ``weir serve`` has, and in which order they stop."""
+"""Which children ``weir serve``, ``weir proxy`` and ``weir control`` have, and in which order they stop."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
-from weir_cli.data_dir import DataDir
+from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.listening import Listeners
 from weir_cli.orders import Orders
-from weir_cli.processes import Command
+from weir_cli.processes import Command, child_environment
 from weir_cli.supervisor import ChildPlan
 from weir_core.settings import Settings
 
@@ -32,14 +32,30 @@ class Household:
     environment: Mapping[str, str]
     lock_fd: int
 
-    def child(self, name: str, role: str, *listeners: socket.socket) -> Command:
-        """How to start one child, named for ``ps`` and the log, with the sockets that it serves."""
+    @classmethod
+    def of(cls, settings: Settings, data_dir: DataDir, encryption_keys: str, lock: DataDirLock) -> Self:
+        """What the children of this process share."""
+        counting = {"PROMETHEUS_MULTIPROC_DIR": str(data_dir.metrics)}
+        return cls(settings, data_dir, encryption_keys, child_environment(os.environ, counting), lock.fd)
+
+    def child(
+        self, name: str, role: str, *listeners: socket.socket, secrets: Mapping[str, str] | None = None
+    ) -> Command:
+        """How to start one child.
+
+        Args:
+            name: For ``ps`` and the log.
+            role: See ``Orders``.
+            listeners: The sockets that it serves.
+            secrets: Settings that no other child is given.
+        """
+        own = {"data_dir": str(self.data_dir.root), **(secrets or {})}
         listen_fds = tuple(listener.fileno() for listener in listeners)
         orders = Orders(
             name=name,
             role=role,
             supervisor_pid=os.getpid(),
-            settings=self.settings.for_children() | {"data_dir": str(self.data_dir.root)},
+            settings=self.settings.for_children() | own,
             encryption_keys=self.encryption_keys,
             lock_fd=self.lock_fd,
             listen_fds=listen_fds,
@@ -49,24 +65,14 @@ class Household:
 
 
 def children(household: Household, listeners: Listeners, demo_upstream: Command | None) -> list[ChildPlan]:
-    """Proxies stop first, so that nothing is cut off; then what reads their events; then what serves both.
+    """Those of ``weir serve``.
 
-    With Kafka there is a relay, which on its way out delivers what the proxies left.
+    Proxies stop first, so that nothing is cut off; then what reads their events; then what serves both. With
+    Kafka there is a relay, which on its way out delivers what the proxies left.
     """
-    settings = household.settings
-    plans = [
-        ChildPlan(
-            f"proxy-{number}",
-            household.child(f"proxy-{number}", "weir_cli.roles.proxy:run", *listeners.of_proxies),
-            stop_order=0,
-            grace_s=settings.shutdown_grace + _SETTLE_S,
-        )
-        for number in range(1, settings.workers + 1)
-    ]
-    if settings.kafka.bootstrap_servers is not None:
-        relay = household.child("relay", "weir_cli.roles.relay:run")
-        grace_s = settings.kafka.relay_drain_seconds + _SETTLE_S
-        plans.append(ChildPlan("relay", relay, stop_order=1, grace_s=grace_s))
+    plans = _proxies(household, "run", listeners.of_proxies)
+    if household.settings.kafka.bootstrap_servers is not None:
+        plans.append(_relay(household, stop_order=1))
     collectors = household.child("collectors", "weir_cli.roles.collectors:run")
     plans.append(ChildPlan("collectors", collectors, stop_order=1, grace_s=_COLLECTORS_GRACE_S))
     control = household.child("control", "weir_cli.roles.control:run", listeners.control, listeners.internal)
@@ -74,3 +80,57 @@ def children(household: Household, listeners: Listeners, demo_upstream: Command 
     if demo_upstream is not None:
         plans.append(ChildPlan("demo-upstream", demo_upstream, stop_order=3, grace_s=_CONTROL_GRACE_S))
     return plans
+
+
+def proxy_children(
+    household: Household,
+    calls: Sequence[socket.socket],
+    reports: socket.socket,
+    *,
+    edge_token: str | None,
+    with_relay: bool,
+) -> list[ChildPlan]:
+    """Those of ``weir proxy``: what follows the configuration goes on until all else has ended.
+
+    Args:
+        household: What they share.
+        calls: The gateway's port, and the admin listener's where there is one.
+        reports: Takes the others' reports.
+        edge_token: What control knows this edge by.
+        with_relay: Whether the events are delivered by a child of this command.
+    """
+    plans = _proxies(household, "run_alone", calls)
+    if with_relay:
+        plans.append(_relay(household, stop_order=1))
+    secrets = {} if edge_token is None else {"edge_token": edge_token}
+    edge = household.child("edge", "weir_cli.roles.edge:run", reports, secrets=secrets)
+    plans.append(ChildPlan("edge", edge, stop_order=2, grace_s=_CONTROL_GRACE_S))
+    return plans
+
+
+def control_children(household: Household, listeners: Sequence[socket.socket]) -> list[ChildPlan]:
+    """Those of ``weir control``: the relay delivers the results of edge payloads, the last ones as well."""
+    control = household.child("control", "weir_cli.roles.control:run_alone", *listeners)
+    return [
+        ChildPlan("control", control, stop_order=0, grace_s=_CONTROL_GRACE_S),
+        _relay(household, stop_order=1),
+    ]
+
+
+def _proxies(household: Household, role: str, listeners: Sequence[socket.socket]) -> list[ChildPlan]:
+    settings = household.settings
+    return [
+        ChildPlan(
+            f"proxy-{number}",
+            household.child(f"proxy-{number}", f"weir_cli.roles.proxy:{role}", *listeners),
+            stop_order=0,
+            grace_s=settings.shutdown_grace + _SETTLE_S,
+        )
+        for number in range(1, settings.workers + 1)
+    ]
+
+
+def _relay(household: Household, stop_order: int) -> ChildPlan:
+    command = household.child("relay", "weir_cli.roles.relay:run")
+    grace_s = household.settings.kafka.relay_drain_seconds + _SETTLE_S
+    return ChildPlan("relay", command, stop_order=stop_order, grace_s=grace_s)

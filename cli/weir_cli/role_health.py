@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from weir_cli.asgi import serve_until
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Scope]]
@@ -31,43 +31,39 @@ class HealthApp:
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Answer one request."""
-        status, content_type, body = self._answer(scope["path"])
-        headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    def _answer(self, path: str) -> tuple[int, str, bytes]:
+        path = scope["path"]
         if path == "/metrics":
-            return 200, CONTENT_TYPE_LATEST, generate_latest(self._registry)
-        if path == "/health":
-            return _json(200, {"status": "ok"})
-        if path == "/ready":
+            await answer_metrics(send, self._registry)
+        elif path == "/health":
+            await _answer_json(send, 200, {"status": "ok"})
+        elif path == "/ready":
             reasons = list(self._reasons())
             status = "not ready" if reasons else "ready"
-            return _json(503 if reasons else 200, {"status": status, "reasons": reasons})
-        return _json(404, {"status": "not found", "paths": ["/health", "/ready", "/metrics"]})
+            await _answer_json(send, 503 if reasons else 200, {"status": status, "reasons": reasons})
+        else:
+            await answer_not_found(send, "there are /health, /ready and /metrics here")
 
 
 async def serve_health(app: HealthApp, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set."""
-    server = _Server(
-        uvicorn.Config(app, loop="none", ws="none", lifespan="off", log_config=None, access_log=False)
-    )
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        await stop.wait()
-    finally:
-        server.should_exit = True
-        await serving
+    await serve_until(stop, {listener: app})
 
 
-def _json(status: int, content: dict[str, Any]) -> tuple[int, str, bytes]:
-    return status, "application/json", msgspec.json.encode(content)
+async def answer_metrics(send: _Send, registry: CollectorRegistry) -> None:
+    """Prometheus' text."""
+    await _answer(send, 200, CONTENT_TYPE_LATEST, generate_latest(registry))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the role decides when to stop."""
+async def answer_not_found(send: _Send, detail: str) -> None:
+    """404, and what is there instead."""
+    await _answer_json(send, 404, {"status": "not found", "detail": detail})
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+
+async def _answer_json(send: _Send, status: int, content: dict[str, Any]) -> None:
+    await _answer(send, status, "application/json", msgspec.json.encode(content))
+
+
+async def _answer(send: _Send, status: int, content_type: str, body: bytes) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import httpx2
 import structlog
-from prometheus_client.multiprocess import mark_process_dead
 from rich.console import Console
 
 from weir_cli.admin import admit_admin, demo_admin, open_store
@@ -23,11 +17,8 @@ from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
 from weir_cli.greeting import Greeting, print_greeting
 from weir_cli.listening import Listeners, base_url
 from weir_cli.plans import Household, children
-from weir_cli.processes import child_environment, spawn
 from weir_cli.readiness import wait_until_ready
-from weir_cli.stopping import StopSignal
-from weir_cli.supervisor import Supervisor
-from weir_core.clock import SystemClock
+from weir_cli.supervising import supervise
 from weir_core.settings import Settings
 
 _REQUEST_TIMEOUT_S = 30.0
@@ -62,46 +53,14 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
     keys = encryption_keys(settings, data_dir)
     await prepare_database(settings, data_dir)
     admission = await _admit(settings, data_dir, keys, demo=demo)
-    household = Household(
-        settings=settings,
-        data_dir=data_dir,
-        encryption_keys=keys,
-        environment=child_environment(os.environ, {"PROMETHEUS_MULTIPROC_DIR": str(data_dir.metrics)}),
-        lock_fd=lock.fd,
-    )
-    return await _supervise(household, listeners, admission, console)
-
-
-async def _supervise(
-    household: Household, listeners: Listeners, admission: _Admission, console: Console
-) -> int:
-    metrics = str(household.data_dir.metrics)
+    household = Household.of(settings, data_dir, keys, lock)
     upstream = upstream_command(household, admission.demo) if admission.demo else None
-    logger = structlog.get_logger("weir.supervisor")
-    supervisor = Supervisor(
+    return await supervise(
         children(household, listeners, upstream),
-        spawn=spawn,
-        clock=SystemClock(),
-        logger=logger,
-        on_exit=partial(mark_process_dead, path=metrics),
+        data_dir,
+        close_listeners=listeners.close,
+        greet=_greet(listeners, data_dir, admission, console),
     )
-    stop = StopSignal()
-    stop.listen(asyncio.get_running_loop())
-    supervising = asyncio.create_task(supervisor.run(stop))
-    greeting = asyncio.create_task(_greet(listeners, household.data_dir, admission, console))
-    for task in (supervising, greeting):
-        task.add_done_callback(partial(_stop_on_failure, stop))
-    await stop.stopping.wait()
-    # From here on a new connection is refused rather than kept waiting.
-    listeners.close()
-    greeting.cancel()
-    failures = await supervising
-    household.data_dir.forget_run()
-    for failure in failures:
-        logger.error("not stopped cleanly", reason=failure)
-    with suppress(asyncio.CancelledError):
-        await greeting
-    return 1 if failures else 0
 
 
 async def _admit(settings: Settings, data_dir: DataDir, keys: str, *, demo: bool) -> _Admission:
@@ -140,8 +99,3 @@ async def _greet(listeners: Listeners, data_dir: DataDir, admission: _Admission,
             demo_secret=state.credential if state else None,
         ),
     )
-
-
-def _stop_on_failure(stop: StopSignal, task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        stop.request()

@@ -33,6 +33,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
     AUDITOR = "auditor"
     VIEWER = "viewer"
+    EDGE = "edge"
 
 
 @app.command()
@@ -42,11 +43,12 @@ def create(
         Role,
         typer.Option(
             help="admin may do everything; operator all but secrets and tokens; auditor reads all; "
-            "viewer reads, but no bodies."
+            "viewer reads, but no bodies; edge is for weir proxy and needs --namespace."
         ),
     ] = Role.ADMIN,
     namespace: Annotated[
-        list[str] | None, typer.Option(help="Bind it to this namespace; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Bind it to this namespace, '' being the default one; may be given several times."),
     ] = None,
     data_dir: DataDirFlag = None,
     config: Config = None,

@@ -25,6 +25,7 @@ from weir_control.resources import (
     credentials,
     dead_letters,
     edge_payloads,
+    edge_reports,
     llms,
     model_prices,
     plugins,
@@ -82,6 +83,7 @@ _RESOURCES: Final = (
     proxies,
     tokens,
     audit_log,
+    edge_reports,
 )
 
 

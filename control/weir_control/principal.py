@@ -11,7 +11,7 @@ from weir_control.errors import FieldError, ForbiddenError
 
 API_PREFIX: Final = "/api/v1"
 
-Role = Literal["admin", "operator", "auditor", "viewer"]
+Role = Literal["admin", "operator", "auditor", "viewer", "edge"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 
@@ -25,6 +25,7 @@ class Permission(StrEnum):
     CHANGE = "change anything"
     CHANGE_SECRETS = "create or change secrets"
     CHANGE_TOKENS = "create or revoke tokens"
+    REPORT = "report for an edge"
 
 
 _HOLDERS: Final[Mapping[Permission, tuple[Role, ...]]] = {
@@ -35,6 +36,7 @@ _HOLDERS: Final[Mapping[Permission, tuple[Role, ...]]] = {
     Permission.CHANGE: ("admin", "operator"),
     Permission.CHANGE_SECRETS: ("admin",),
     Permission.CHANGE_TOKENS: ("admin",),
+    Permission.REPORT: ("admin", "edge"),
 }
 
 

@@ -46,6 +46,12 @@ def _known_database(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _http_url(value: str | None) -> str | None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with https:// or http://")
+    return value
+
+
 def _split_commas(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -60,7 +66,6 @@ def _absolute_paths(paths: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 
 _LaterText = Annotated[str | None, AfterValidator(_refuse_until_supported)]
-_LaterSecret = Annotated[SecretStr | None, AfterValidator(_refuse_until_supported)]
 _Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 
 
@@ -131,8 +136,15 @@ class Settings(OptionsTable):
         "path; unset means `weir.db` in the data directory. See docs/postgres.md.",
     )
     elasticsearch_url: _LaterText = Field(default=None, description="Not supported yet.")
-    control_url: _LaterText = Field(default=None, description="Not supported yet.")
-    edge_token: _LaterSecret = Field(default=None, description="Not supported yet.")
+    control_url: Annotated[str | None, AfterValidator(_http_url)] = Field(
+        default=None,
+        description="Where `weir proxy` reports how it is: the `https://` address of `weir control`. Calls "
+        "are served without it.",
+    )
+    edge_token: SecretStr | None = Field(
+        default=None,
+        description="What `weir proxy` reports with: a token of role `edge`, bound to its `edge_namespace`.",
+    )
     edge_id: str = Field(default="", max_length=128, description="Name of this gateway in its events.")
     edge_namespace: str = Field(
         default="",

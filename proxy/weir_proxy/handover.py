@@ -17,6 +17,18 @@ _NOT_RETURNED = frozenset(
 )
 
 
+class NoManagement:
+    """Stands where control is on another machine: callers have no way to it through a proxy."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    async def __call__(self, client: ClientRequest) -> None:
+        """Say where to ask instead."""
+        detail = "This proxy serves model calls alone. The management API is at weir control."
+        await client.answer(*problem(404, detail))
+
+
 class Handover:
     """The worker's line to control."""
 

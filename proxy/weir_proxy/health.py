@@ -21,12 +21,26 @@ async def health(client: ClientRequest) -> None:
 
 
 class Readiness:
-    """200 when a configuration is loaded, the spool can be written, and every required plugin runs."""
+    """200 when a configuration is loaded, the spool can be written, and every required plugin runs.
 
-    def __init__(self, gateway: Gateway, host: PluginHost, stopping: Callable[[], bool]) -> None:
+    Args:
+        gateway: Has the configuration and the spool.
+        host: Runs the plugins.
+        stopping: Whether the worker is.
+        unreadable: Why the configuration cannot be read; empty when it can.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        host: PluginHost,
+        stopping: Callable[[], bool],
+        unreadable: Callable[[], str],
+    ) -> None:
         self._gateway = gateway
         self._host = host
         self._stopping = stopping
+        self._unreadable = unreadable
 
     async def __call__(self, client: ClientRequest) -> None:
         """Answer 200, or 503 with the reasons; plugin states are in the body either way."""
@@ -48,7 +62,8 @@ class Readiness:
         if self._stopping():
             reasons.append("stopping")
         if snapshot.revision == 0:
-            reasons.append("no configuration loaded yet")
+            why = self._unreadable()
+            reasons.append("no configuration loaded yet" + (f": {why}" if why else ""))
         if not self._gateway.spool.healthy:
             reasons.append(f"the spool cannot be written: {self._gateway.spool.reason}")
         states = self._host.states()

@@ -20,7 +20,7 @@ from weir_host.host import PluginHost
 from weir_proxy.app import Endpoint, OtherPaths, ProxyApp
 from weir_proxy.configuration import Configuration
 from weir_proxy.gateway import Gateway
-from weir_proxy.handover import Handover
+from weir_proxy.handover import Handover, NoManagement
 from weir_proxy.health import MetricsEndpoint, Readiness, health
 from weir_proxy.hooks import HookPipeline
 from weir_proxy.http_server import HttpServer
@@ -37,12 +37,16 @@ _log = structlog.get_logger("weir.proxy")
 
 @dataclass(frozen=True, slots=True)
 class ProxyOptions:
-    """What an admin sets; seconds and bytes. ``is_public``: others than this machine reach the listener."""
+    """What an admin sets; seconds and bytes.
+
+    ``control_socket`` None: control is on another machine. ``is_public``: others than this machine reach the
+    listener.
+    """
 
     worker: str
     edge_id: str
     edge_namespace: str
-    control_socket: str
+    control_socket: str | None
     max_request_bytes: int = 32 * 1024 * 1024
     max_response_bytes: int = 64 * 1024 * 1024
     header_timeout_s: float = 10.0
@@ -118,7 +122,7 @@ class ProxyWorker:
             admin: Has metrics and the management API, and no model calls.
         """
         options = self._options
-        handover = Handover(options.control_socket)
+        handover = Handover(options.control_socket) if options.control_socket else NoManagement()
         following = asyncio.create_task(self._follow_configuration())
         following.add_done_callback(self._stop_on_failure)
         _spare_the_collector()
@@ -172,13 +176,13 @@ class ProxyWorker:
         server = HttpServer(app, deadlines, grace_s=options.shutdown_grace_s)
         await server.run(listener, stop=self._stop, hurry=self._hurry)
 
-    def _app(self, handover: Handover) -> ProxyApp:
+    def _app(self, handover: Handover | NoManagement) -> ProxyApp:
         return ProxyApp(self._gateway, self._others(handover, is_public=self._options.is_public))
 
-    def _others(self, handover: Handover, *, is_public: bool) -> OtherPaths:
+    def _others(self, handover: Handover | NoManagement, *, is_public: bool) -> OtherPaths:
         endpoints: dict[str, Endpoint] = {
             "/health": health,
-            "/ready": Readiness(self._gateway, self._host, self._stop.is_set),
+            "/ready": Readiness(self._gateway, self._host, self._stop.is_set, lambda: self._feed.reason),
             "/metrics": MetricsEndpoint(self._registry),
         }
         return OtherPaths(handover, endpoints, is_public=is_public)

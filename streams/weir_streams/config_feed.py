@@ -21,7 +21,12 @@ _NO_NAMESPACE: Final = "_"
 
 
 class ConfigFeed(Protocol):
-    """How a closed revision travels. A reader sees a revision whole or not at all."""
+    """How a closed revision travels. A reader sees a revision whole or not at all.
+
+    ``reason`` says why what was published last cannot be read; it is empty when it can.
+    """
+
+    reason: str
 
     def publish(self, snapshot: Snapshot) -> None:
         """Make ``snapshot`` the newest revision, durably, for every namespace. Blocks."""

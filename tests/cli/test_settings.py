@@ -100,7 +100,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(sources: dict[str
             "WEIR_ELASTICSEARCH_URL is not supported",
         ),
         ({"file": {"elasticsearch_url": "x"}}, "weir.toml: elasticsearch_url is not supported yet"),
-        ({"environ": {"WEIR_CONTROL_URL": "x"}}, "WEIR_CONTROL_URL is not supported yet"),
+        ({"environ": {"WEIR_CONTROL_URL": "x"}}, "WEIR_CONTROL_URL must begin with https://"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_name_its_source_gave_it(

@@ -71,7 +71,7 @@ async def test_the_table_names_every_route_and_no_other(routes: dict[str, set[st
 async def test_each_role_gets_what_the_table_says_and_is_told_which_role_it_lacks(
     world: World, role: str
 ) -> None:
-    caller = await world.caller(role)
+    caller = await world.caller(role, *([""] if role == "edge" else []))
     for path, methods in TABLE.items():
         for method, allowed in methods.items():
             answer = await call(caller, method, path)
@@ -96,7 +96,38 @@ def test_what_the_table_does_not_name_is_nobodys(path: str) -> None:
 
 
 @pytest.mark.parametrize("permission", Permission)
-def test_an_admin_may_do_everything_and_a_viewer_no_more_than_anybody(permission: Permission) -> None:
+def test_an_admin_may_do_everything_and_a_viewer_no_more_than_any_other_person(
+    permission: Permission,
+) -> None:
     assert Principal(1, "a", "admin").may(permission)
     if Principal(1, "v", "viewer").may(permission):
-        assert all(Principal(1, "x", role).may(permission) for role in ROLES)
+        people = set(ROLES) - {"edge"}
+        assert all(Principal(1, "x", role).may(permission) for role in people)
+
+
+def reports(*namespaces: str) -> dict[str, Any]:
+    report = {"worker": "proxy-1", "revision": 7, "edge_id": "far away"}
+    return {"reports": [report | {"namespace": namespace} for namespace in namespaces]}
+
+
+async def test_an_edge_token_reports_for_its_namespaces_and_may_do_nothing_else(world: World) -> None:
+    edge = await world.caller("edge", "team", "")
+    await edge.data("POST", "/edge/reports", reports("team", ""))
+    seen = await world.admin.data("GET", "/proxies")
+    assert {(proxy["edge_id"], proxy["applied_revision"]) for proxy in seen} == {("far away", 7)}
+    problem = await edge.problem(403, "POST", "/edge/reports", reports("team", "others"))
+    assert "'others'" in problem["detail"]
+    await edge.problem(403, "GET", "/proxies")
+
+
+async def test_reports_need_a_token_and_a_body_that_is_one(world: World) -> None:
+    await world.as_(None).problem(401, "POST", "/edge/reports", reports(""))
+    viewer = await world.caller("viewer", "team")
+    await viewer.problem(403, "POST", "/edge/reports", reports("team"))
+    edge = await world.caller("edge", "team")
+    await edge.problem(400, "POST", "/edge/reports", {"worker": "proxy-1"})
+
+
+async def test_an_edge_token_that_is_bound_to_nothing_is_not_made(world: World) -> None:
+    problem = await world.admin.problem(422, "POST", "/tokens", {"name": "edge", "role": "edge"})
+    assert problem["errors"][0]["field"] == "namespaces"

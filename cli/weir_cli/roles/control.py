@@ -1,152 +1,104 @@
-"""Control: the management API and the workers' reports, each on its own unix socket, and publication."""
+"""Control: the management API, the publication of the configuration, and the delivery of edge payloads.
+
+Beside proxies and collectors in ``weir serve`` it publishes into files of the data directory and takes the
+other children's reports on a unix socket. Where several gateways share a Postgres and a Kafka, one control
+process among them leads: it alone publishes into the topics and delivers.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
-import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from weir_cli.asgi import serve_until
 from weir_cli.bootstrap import database_url
-from weir_cli.kafka import instance_name, open_event_log
-from weir_cli.payload_metrics import DeliveryMetrics
+from weir_cli.control_app import ControlApp
+from weir_cli.control_metrics import ControlMetrics
+from weir_cli.kafka import instance_name, kafka_settings, shares_configuration
+from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
-from weir_cli.spools import open_side_spool
+from weir_cli.roles.studio import run_studio
 from weir_collectors.database import create_engine
-from weir_collectors.errors import DatabaseUnavailableError
+from weir_control.leading import Leader
+from weir_control.outlets import FileOutlet
+from weir_control.publisher import Publisher
 from weir_control.service import ControlService
+from weir_control.store.leadership import Leadership
 from weir_control.store.store import Store
-from weir_control.studio.runtime import STUDIO_HOOKS, Studio
-from weir_core.snapshot import Snapshot
-from weir_host.host import PluginHost
 from weir_host.probe import probe
 from weir_streams.config_feed import FileConfigFeed
-from weir_streams.offsets import known_groups
-from weir_streams.payloads import RESULT_GROUPS
-
-_GRACE_S = 3
-_SHOW_EVERY_S = 5.0
+from weir_streams.kafka.config_publisher import ConfigPublisher
 
 
 async def run(context: RoleContext) -> None:
-    """Serve until told to stop, then let requests finish for a moment."""
+    """Serve the gateway of one data directory until told to stop."""
+    management, reports = context.listeners
     async with AsyncExitStack() as opened:
-        engine = create_engine(database_url(context.settings, context.data_dir))
-        opened.push_async_callback(engine.dispose)
-        service = ControlService(
-            Store(engine, context.keyring, context.clock),
-            FileConfigFeed(context.data_dir.config, context.keyring, context.logger),
-            partial(
-                probe,
-                plugin_modules=context.settings.plugin_modules,
-                plugin_dirs=context.settings.plugin_dirs,
-            ),
-            version("weir-gateway"),
-        )
-        await service.start()
-        opened.push_async_callback(service.stop)
-        await _run_studio(context, service, opened)
-        management, reports = context.listeners
-        await _serve_until(
-            context.stop.stopping, {management: _server(service.app), reports: _server(service.internal_app)}
-        )
+        store = Store(_engine(context, opened), context.keyring, context.clock)
+        feed = FileConfigFeed(context.data_dir.config, context.keyring, context.logger)
+        service = await _start(context, store, Publisher(store, FileOutlet(feed)), opened)
+        leader = None
+        if shares_configuration(context.settings):
+            leader = _lead(context, store.engine, opened)
+            await _publish(_into_topics(context, store, leader, opened), opened)
+        await run_studio(context, service, leader, opened)
+        apps = {management: service.app, reports: service.internal_app}
+        await serve_until(context.stop.stopping, apps)
 
 
-async def _run_studio(context: RoleContext, service: ControlService, opened: AsyncExitStack) -> None:
-    """Host the studio plugins and deliver to them until ``opened`` is left."""
-    settings, root = context.settings, context.data_dir.root
-    spool = open_side_spool(context, partial(_result_groups, root))
-    opened.callback(spool.close)
-    log = open_event_log(
-        settings.kafka,
-        root,
-        instance=instance_name(root, context.name),
-        clock=context.clock,
-        logger=context.logger,
+async def run_alone(context: RoleContext) -> None:
+    """Serve an installation whose other roles are elsewhere, until told to stop."""
+    management, *admin = context.listeners
+    async with AsyncExitStack() as opened:
+        store = Store(_engine(context, opened), context.keyring, context.clock)
+        leader = _lead(context, store.engine, opened)
+        publisher = _into_topics(context, store, leader, opened)
+        service = await _start(context, store, publisher, opened)
+        await run_studio(context, service, leader, opened)
+        registry = CollectorRegistry()
+        metrics = ControlMetrics(registry, leader, publisher)
+        opened.callback(asyncio.create_task(metrics.show_forever()).cancel)
+        apps = {management: ControlApp(service.app, registry, is_public=not is_loopback(management))}
+        apps |= {listener: ControlApp(service.app, registry, is_public=False) for listener in admin}
+        await serve_until(context.stop.stopping, apps)
+
+
+def _engine(context: RoleContext, opened: AsyncExitStack) -> AsyncEngine:
+    engine = create_engine(database_url(context.settings, context.data_dir))
+    opened.push_async_callback(engine.dispose)
+    return engine
+
+
+async def _start(
+    context: RoleContext, store: Store, publisher: Publisher, opened: AsyncExitStack
+) -> ControlService:
+    try_out = partial(
+        probe, plugin_modules=context.settings.plugin_modules, plugin_dirs=context.settings.plugin_dirs
     )
-    opened.push_async_callback(log.close)
-
-    def make_host(snapshot: Callable[[], Snapshot]) -> PluginHost:
-        return PluginHost(
-            runtime="studio",
-            hook_types=STUDIO_HOOKS,
-            gateway_reads=snapshot,
-            plugin_modules=settings.plugin_modules,
-            plugin_dirs=settings.plugin_dirs,
-            edge_id=settings.edge_id,
-            edge_namespace=settings.edge_namespace,
-            logger=structlog.get_logger("weir.plugins"),
-            clock=context.clock,
-        )
-
-    studio = service.studio(
-        log=log,
-        spool=spool,
-        make_host=make_host,
-        name=context.name,
-        logger=structlog.get_logger("weir.studio"),
-    )
-    jobs = [
-        asyncio.create_task(studio.run()),
-        asyncio.create_task(_show_forever(studio, DeliveryMetrics(CollectorRegistry()))),
-    ]
-
-    async def stop() -> None:
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
-
-    opened.push_async_callback(stop)
+    service = ControlService(store, publisher, try_out, version("weir-gateway"))
+    await service.start()
+    opened.push_async_callback(service.stop)
+    return service
 
 
-async def _show_forever(studio: Studio, metrics: DeliveryMetrics) -> None:
-    while True:
-        # The next look says it again; that the database is away is in the log already.
-        with suppress(DatabaseUnavailableError):
-            metrics.show(studio.status, await studio.counts())
-        await asyncio.sleep(_SHOW_EVERY_S)
+def _lead(context: RoleContext, engine: AsyncEngine, opened: AsyncExitStack) -> Leader:
+    leader = Leader(Leadership(engine, instance_name(context.data_dir.root, context.name)))
+    leader.start()
+    opened.push_async_callback(leader.stop)
+    return leader
 
 
-def _result_groups(root: Path) -> Collection[str]:
-    """Who counts results at the edges that read this spool in place."""
-    return [group for group in known_groups(root) if group.startswith(RESULT_GROUPS)]
+def _into_topics(context: RoleContext, store: Store, leader: Leader, opened: AsyncExitStack) -> Publisher:
+    topics = ConfigPublisher(kafka_settings(context.settings.kafka), context.keyring, context.clock)
+    opened.push_async_callback(topics.close)
+    return Publisher(store, topics, leader=leader)
 
 
-async def _serve_until(stop: asyncio.Event, servers: Mapping[socket.socket, _Server]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for listener, server in servers.items():
-            group.create_task(server.serve(sockets=[listener]))
-        await stop.wait()
-        for server in servers.values():
-            server.should_exit = True
-
-
-def _server(app: Any) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            loop="none",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the child decides when to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+async def _publish(publisher: Publisher, opened: AsyncExitStack) -> None:
+    await publisher.start()
+    opened.push_async_callback(publisher.stop)

@@ -28,8 +28,17 @@ _HOOK_TYPES: Final = frozenset(("pre_auth", "auth", "post_auth", "on_response"))
 async def run(context: RoleContext) -> None:
     """Serve the port, and the admin listener where there is one, until told to stop.
 
-    Every call is recorded before the spool is closed.
+    Every call is recorded before the spool is closed. Management requests are handed to control.
     """
+    await _run(context, control_socket=str(context.data_dir.control_socket))
+
+
+async def run_alone(context: RoleContext) -> None:
+    """Serve calls as ``run`` does, where control is not on this machine."""
+    await _run(context, control_socket=None)
+
+
+async def _run(context: RoleContext, *, control_socket: str | None) -> None:
     settings = context.settings
     listener, *admin = context.listeners
     registry = CollectorRegistry()
@@ -61,7 +70,7 @@ async def run(context: RoleContext) -> None:
         )
         opened.push_async_callback(host.close)
         worker = ProxyWorker(
-            _options(context, is_public=not is_loopback(listener)),
+            _options(context, control_socket, is_public=not is_loopback(listener)),
             spool=spool,
             host=host,
             feed=feed,
@@ -81,13 +90,13 @@ def _observers(feed: FileConfigFeed, namespace: str) -> Collection[str] | None:
     return None if snapshot is None else observer_groups(snapshot)
 
 
-def _options(context: RoleContext, *, is_public: bool) -> ProxyOptions:
+def _options(context: RoleContext, control_socket: str | None, *, is_public: bool) -> ProxyOptions:
     settings = context.settings
     return ProxyOptions(
         worker=context.name,
         edge_id=settings.edge_id,
         edge_namespace=settings.edge_namespace,
-        control_socket=str(context.data_dir.control_socket),
+        control_socket=control_socket,
         max_request_bytes=settings.max_request_bytes,
         max_response_bytes=settings.max_response_bytes,
         header_timeout_s=settings.header_timeout,

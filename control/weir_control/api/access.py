@@ -31,6 +31,7 @@ _TABLE: Final[tuple[_Row, ...]] = (
     _row("records|analytics|proxies", Permission.READ),
     _row("tokens", Permission.READ_TOKENS, Permission.CHANGE_TOKENS),
     _row("audit-log", Permission.READ_AUDIT_LOG, Permission.CHANGE_TOKENS),
+    _row("edge", Permission.REPORT, Permission.REPORT),
 )
 
 

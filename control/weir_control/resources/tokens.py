@@ -31,7 +31,8 @@ class TokenInput(InputModel):
     name: Name
     role: Role = Field(
         description="`admin` may do everything, `operator` everything but secrets and tokens. `auditor` "
-        "reads all, bodies, tokens and the audit log included; `viewer` reads the rest."
+        "reads all, bodies, tokens and the audit log included; `viewer` reads the rest. `edge` reads "
+        "nothing: proxies on other machines report with it, for the namespaces that it is bound to."
     )
     namespaces: Namespaces | None = Field(
         default=None,

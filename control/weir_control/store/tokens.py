@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from weir_control.errors import ConflictError
+from weir_control.errors import ConflictError, invalid
 from weir_control.principal import Actor, Principal, Role
 from weir_control.store.kinds import TOKEN
 from weir_control.store.rows import add, fetch, remove
@@ -18,6 +18,7 @@ from weir_core.errors import SettingsError
 from weir_core.secrets import Secret, hash_token, issue_token
 
 ADMIN: Final[Role] = "admin"
+EDGE: Final[Role] = "edge"
 
 _START: Final = Actor(kind="start", name="start of the gateway")
 
@@ -43,7 +44,17 @@ async def add_token(
 
     Args:
         namespaces: What it is bound to; nothing means that it is bound to none.
+
+    Raises:
+        InvalidFieldsError: A token of role ``edge`` is bound to none.
     """
+    if role == EDGE and not namespaces:
+        raise invalid(
+            "namespaces",
+            "a token of role edge speaks for the proxies of its namespaces; name them, the default one by an "
+            "empty text",
+            "required",
+        )
     issued = issue_token("wt")
     values = _values(name, role, issued.key_id, issued.secret_hash)
     token_id = await add(change, TOKEN, values | {"namespaces": sorted(namespaces) or None})
