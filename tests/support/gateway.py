@@ -36,10 +36,13 @@ class Caller:
 
 
 class Gateway:
-    """One data directory and the processes that serve it."""
+    """One data directory and the processes that serve it: those of ``weir serve``, or of another command."""
 
-    def __init__(self, data_dir: Path, *, plugin_path: Path | None = None, **settings: str) -> None:
+    def __init__(
+        self, data_dir: Path, *, command: str = "serve", plugin_path: Path | None = None, **settings: str
+    ) -> None:
         self.data_dir = data_dir
+        self._command = command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.with_suffix(".log")
@@ -56,7 +59,7 @@ class Gateway:
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 str(_WEIR),
-                "serve",
+                self._command,
                 "--port",
                 str(self.port),
                 "--data-dir",
@@ -184,7 +187,7 @@ class Gateway:
     async def _until_ready(self) -> None:
         async def ready() -> bool:
             assert self._process is not None
-            assert self._process.returncode is None, f"weir serve ended: see {self.log_path}"
+            assert self._process.returncode is None, f"weir {self._command} ended: see {self.log_path}"
             with contextlib.suppress(httpx2.TransportError):
                 return (await self.api.get("/ready")).status_code == 200
             return False
