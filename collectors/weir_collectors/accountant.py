@@ -15,12 +15,12 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from weir_collectors.backoff import Backoff
-from weir_collectors.billed import BILLED_TOPICS, Batch, Mark
 from weir_collectors.book import Book
 from weir_collectors.kinds import ACCOUNTANT_GROUP
 from weir_collectors.restarting import RestartSettings, keep_running
 from weir_core.clock import Clock
 from weir_core.errors import WeirError
+from weir_streams.billed import BILLED_TOPICS, Batch, Mark
 from weir_streams.log import Consumer, EventLog, LogRecord, Partition
 
 # A spool or a segment that is new is looked for a few times a second only.

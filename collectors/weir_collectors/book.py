@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.billed import Batch, Mark
 from weir_collectors.database import reading, reason_of
 from weir_collectors.erasures import NOBODY_ERASED, erasures_since
 from weir_collectors.errors import DatabaseUnavailableError, StaleMarksError
@@ -25,6 +24,7 @@ from weir_collectors.tables_accounting import (
     rollups_hourly,
 )
 from weir_collectors.tally import add_up
+from weir_streams.billed import Batch, Mark
 from weir_streams.log import Partition
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeVar
 
-from weir_collectors.billed import Billed, BilledSpend, BilledUsage
 from weir_collectors.erasures import Erasures
 from weir_streams.admission import cut
+from weir_streams.billed import Billed, BilledSpend, BilledUsage
 
 HOUR_US: Final = 3_600_000_000
 

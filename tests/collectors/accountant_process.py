@@ -13,10 +13,10 @@ from pathlib import Path
 import structlog
 
 from weir_collectors.accountant import Accountant
-from weir_collectors.billed import Batch
 from weir_collectors.book import Book
 from weir_collectors.database import create_engine
 from weir_core.clock import SystemClock
+from weir_streams.billed import Batch
 from weir_streams.embedded import EmbeddedLog
 
 

@@ -21,8 +21,8 @@ from tests.support.puppet import Puppet, PuppetCall, puppet
 
 from weir_collectors.breaker import finds_sink_away
 from weir_collectors.builtin.errors import RequestRefusedError, SinkConfigError, SinkUnreachableError
-from weir_collectors.builtin.signing import Signer
 from weir_collectors.builtin.webhook import WebhookCollector
+from weir_core.webhook_signing import Signer
 from weir_host.schema import config_errors, read_schema
 from weir_sdk import DataCollectionResponse, Event
 

@@ -28,7 +28,6 @@ from tests.collectors.conftest import (
     rows,
 )
 
-from weir_collectors.billed import Batch
 from weir_collectors.book import Book
 from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent, read_event
@@ -44,6 +43,7 @@ from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_collectors.tables_erasing import erasures
 from weir_core.clock import SystemClock, rfc3339
 from weir_sdk import DataCollectionResponse
+from weir_streams.billed import Batch
 from weir_streams.events import Attempt, Event, encode
 from weir_streams.log import LogRecord, Partition
 

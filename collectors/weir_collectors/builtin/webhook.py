@@ -30,10 +30,10 @@ from weir_collectors.builtin.errors import (
 )
 from weir_collectors.builtin.packing import Item
 from weir_collectors.builtin.retry_after import retry_after_s
-from weir_collectors.builtin.signing import Signer
 from weir_collectors.builtin.sink import Outcome, Sink
 from weir_collectors.builtin.sink_config import Seconds, Secret, TlsConfig
 from weir_core.clock import SystemClock
+from weir_core.webhook_signing import Signer
 from weir_sdk import Analytics, BudgetUsage, Context, Event, ProxyLog
 
 Format = Literal["json_lines", "json_array"]
