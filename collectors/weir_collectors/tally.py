@@ -6,18 +6,15 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeVar
 
 from weir_collectors.erasures import Erasures
-from weir_streams.admission import cut
-from weir_streams.billed import Billed, BilledSpend, BilledUsage
+from weir_streams.billed import LONGEST_CURRENCY, LONGEST_NAME, Billed, BilledSpend, BilledUsage, key_text
 
 HOUR_US: Final = 3_600_000_000
 
 _OUTCOMES: Final = ("blocked", "denied", "upstream_error", "client_aborted", "gateway_error")
 # Bytes. With them the longest key stays below what a Postgres index row may hold.
 _LONGEST_VENDOR: Final = 64
-_LONGEST_NAME: Final = 512
 _LONGEST_NAMESPACE: Final = 128
 _LONGEST_PERIOD: Final = 64
-_LONGEST_CURRENCY: Final = 16
 
 
 class RollupKey(NamedTuple):
@@ -76,7 +73,7 @@ def add_up(events: Iterable[Billed], erased: Erasures) -> Tally:
 
 def user_key(user_id: str | None) -> str:
     """A user as the sums name them."""
-    return _text(user_id, _LONGEST_NAME)
+    return key_text(user_id, LONGEST_NAME)
 
 
 def _put(rows: dict[_Key, tuple[int, ...]], key: _Key, sums: tuple[int, ...]) -> None:
@@ -89,11 +86,11 @@ def _rollup_key(event: BilledUsage, timestamp_us: int, nameless: bool) -> Rollup
         timestamp_us // HOUR_US,
         event.app_id or 0,
         event.llm_id or 0,
-        _text(event.vendor, _LONGEST_VENDOR),
-        _text(event.model_name, _LONGEST_NAME),
+        key_text(event.vendor, _LONGEST_VENDOR),
+        key_text(event.model_name, LONGEST_NAME),
         "" if nameless else user_key(event.user_id),
-        _text(event.edge_namespace, _LONGEST_NAMESPACE),
-        _text(event.currency, _LONGEST_CURRENCY),
+        key_text(event.edge_namespace, _LONGEST_NAMESPACE),
+        key_text(event.currency, LONGEST_CURRENCY),
     )
 
 
@@ -124,8 +121,8 @@ def _spend_key(event: BilledSpend) -> SpendKey:
     return SpendKey(
         event.app_id or 0,
         event.llm_id or 0,
-        _text(event.period_id, _LONGEST_PERIOD),
-        _text(event.currency, _LONGEST_CURRENCY),
+        key_text(event.period_id, _LONGEST_PERIOD),
+        key_text(event.currency, LONGEST_CURRENCY),
     )
 
 
@@ -140,8 +137,3 @@ def _spend_sums(event: BilledSpend, cost_nano: int | None) -> tuple[int, ...]:
         cost_nano or 0,
         int(original and cost_nano is None),
     )
-
-
-def _text(text: str | None, most_bytes: int) -> str:
-    # Postgres cannot keep a NUL in text.
-    return cut(text, most_bytes).replace("\x00", "\ufffd") if text else ""

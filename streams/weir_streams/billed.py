@@ -11,6 +11,7 @@ import msgspec
 
 from weir_core.clock import parse_rfc3339
 from weir_core.money import to_nano
+from weir_streams.admission import cut
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC
 from weir_streams.log import LogRecord, Partition
 
@@ -22,14 +23,20 @@ _SpoolId = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e]{0,128}\Z")]
 
 _FAILED_STATUS: Final = 400
 
+# Bytes. With them the longest key of a sum stays below what a Postgres index row may hold.
+LONGEST_NAME: Final = 512
+LONGEST_CURRENCY: Final = 16
+
 
 class _Attempt(msgspec.Struct, frozen=True, gc=False):
     status: int | None = None
     error: str | None = None
+    latency_ms: float = 0.0
 
 
 class _Billed(msgspec.Struct, frozen=True):
     timestamp: str
+    event_id: str = ""
     spool_id: _SpoolId = ""
     spool_seq: _Number = 0
     edge_namespace: str = ""
@@ -140,6 +147,12 @@ class Batch:
             return
         self.marks[mark] = number
         self.events.append(billed)
+
+
+def key_text(text: str | None, most_bytes: int) -> str:
+    """A text of an event as part of a sum's key: cut, and empty for none."""
+    # Postgres cannot keep a NUL in text.
+    return cut(text, most_bytes).replace("\x00", "\ufffd") if text else ""
 
 
 def _read(record: LogRecord) -> Billed:
