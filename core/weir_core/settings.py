@@ -24,14 +24,17 @@ from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions
 from weir_core.options_table import OptionsTable
 from weir_core.retention_options import RetentionOptions
+from weir_core.streams_options import StreamsOptions
 
 ENVIRONMENT_PREFIX: Final = "WEIR_"
 
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
 _SECRETS: Final = frozenset({"admin_token", "encryption_keys", "edge_token", "database_url"})
-_NESTED_SECRETS: Final[Mapping[str, Any]] = {"kafka": {"sasl_password"}}
-_NEVER_SHOWN: Final = _SECRETS | {"kafka.sasl_password"}
+_NESTED_SECRETS: Final[Mapping[str, Any]] = {"kafka": {"sasl_password"}, "streams": {"webhook_secret"}}
+_NEVER_SHOWN: Final = _SECRETS | {
+    f"{table}.{name}" for table, names in _NESTED_SECRETS.items() for name in names
+}
 
 
 def _refuse_until_supported(value: object) -> None:
@@ -214,6 +217,7 @@ class Settings(OptionsTable):
     spool: SpoolOptions = SpoolOptions()
     retention: RetentionOptions = RetentionOptions()
     kafka: KafkaOptions = KafkaOptions()
+    streams: StreamsOptions = StreamsOptions()
 
     def without_secrets(self) -> dict[str, Any]:
         """Plain JSON values that make the same settings again, but for tokens, keys and passwords."""
