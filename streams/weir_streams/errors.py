@@ -87,3 +87,43 @@ class DeliveryError(StreamsError):
 
 class RecordRefusedError(DeliveryError):
     """Kafka will never take a batch as it is: something in it is too large or not valid."""
+
+
+class WindowsError(StreamsError):
+    """Something about the windows of the streams app."""
+
+
+class StoreBrokenError(WindowsError):
+    """The windows' file is damaged, of another version or of another length of windows."""
+
+
+class EventsSkippedError(WindowsError):
+    """The consumer passed over events; reading goes on from the windows' own place with a new one."""
+
+    retryable = True
+
+
+class ConsumerStalledError(WindowsError):
+    """There are events to read, and none was read for too long; a new process reads on."""
+
+    retryable = True
+
+
+class ConsumerFailedError(WindowsError):
+    """Faust gave up; a new process reads on."""
+
+    retryable = True
+
+
+class WebhookError(WindowsError):
+    """An alert's receiver did not take it; it is posted again."""
+
+    retryable = True
+
+
+class WebhookRefusedError(WebhookError):
+    """The receiver refused this alert for what it is; others may be taken."""
+
+
+class StreamsExtraMissingError(WindowsError):
+    """The packages of the streams app are not installed."""

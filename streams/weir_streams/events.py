@@ -15,6 +15,8 @@ Outcome = Literal["served", "blocked", "denied", "upstream_error", "client_abort
 PROXY_LOG_TOPIC = "weir.proxy-log.v1"
 ANALYTICS_TOPIC = "weir.analytics.v1"
 BUDGET_USAGE_TOPIC = "weir.budget-usage.v1"
+SPEND_TOPIC = "weir.spend.v1"
+ALERT_TOPIC = "weir.alert.v1"
 EVENT_TOPICS = (PROXY_LOG_TOPIC, ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC)
 
 

@@ -7,7 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
-from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
+from weir_streams.events import (
+    ALERT_TOPIC,
+    ANALYTICS_TOPIC,
+    BUDGET_USAGE_TOPIC,
+    PROXY_LOG_TOPIC,
+    SPEND_TOPIC,
+)
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 _FILE_OF_TOPIC: Final = {
@@ -16,11 +22,13 @@ _FILE_OF_TOPIC: Final = {
     BUDGET_USAGE_TOPIC: "budget_usage.v1.json",
     EDGE_PAYLOAD_TOPIC: "edge_payload.v1.json",
     EDGE_PAYLOAD_RESULT_TOPIC: "edge_payload_result.v1.json",
+    SPEND_TOPIC: "spend.v1.json",
+    ALERT_TOPIC: "alert.v1.json",
 }
 
 
 def event_schema(topic: str) -> dict[str, Any]:
-    """The schema of the values of one of the event topics, or of edge payloads and their results.
+    """The schema of the values of one of the event topics, of edge payloads, or of windows and alerts.
 
     Raises:
         KeyError: It is another topic.

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from weir_streams.events import EVENT_TOPICS
+from weir_streams.events import ALERT_TOPIC, ANALYTICS_TOPIC, EVENT_TOPICS, SPEND_TOPIC
 from weir_streams.kafka.config_publisher import CONFIG_TRANSACTIONAL_ID
 from weir_streams.kafka.settings import KafkaSettings
-from weir_streams.kafka.topics import (
-    ALERT_TOPIC,
-    DEAD_LETTER_TOPIC,
-    PLUGIN_EVENT_TOPIC,
-    SPEND_TOPIC,
-)
+from weir_streams.kafka.topics import DEAD_LETTER_TOPIC, PLUGIN_EVENT_TOPIC
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 _READ: Final = ("Read", "Describe")
@@ -69,7 +64,7 @@ def _control(settings: KafkaSettings) -> Iterator[Right]:
 
 
 def _streams(settings: KafkaSettings) -> Iterator[Right]:
-    yield from _on_topics(settings, "streams", _READ, EVENT_TOPICS)
+    yield from _on_topics(settings, "streams", _READ, (ANALYTICS_TOPIC,))
     yield from _on_topics(settings, "streams", _WRITE, (SPEND_TOPIC, ALERT_TOPIC))
     yield Right("streams", "Read", "Group", settings.group("weir.*"))
 

@@ -18,7 +18,13 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
 )
 from aiokafka.errors import TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
 
-from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC
+from weir_streams.events import (
+    ALERT_TOPIC,
+    ANALYTICS_TOPIC,
+    BUDGET_USAGE_TOPIC,
+    PROXY_LOG_TOPIC,
+    SPEND_TOPIC,
+)
 from weir_streams.kafka.config_topic import config_topic
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
@@ -27,8 +33,6 @@ from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 PLUGIN_EVENT_TOPIC: Final = "weir.plugin-event.v1"
 DEAD_LETTER_TOPIC: Final = "weir.dead-letter.v1"
-SPEND_TOPIC: Final = "weir.spend.v1"
-ALERT_TOPIC: Final = "weir.alert.v1"
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _MIB: Final = 1024 * 1024
