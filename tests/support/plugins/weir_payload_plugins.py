@@ -1,4 +1,7 @@
-"""Plugins that send numbered payloads to control, and that write down there what arrives."""
+"""Plugins that send numbered payloads to control, and that write down there what arrives.
+
+As a program it is the receiver.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import os
 from typing import Any
 
-from weir_sdk import Analytics, BasePlugin, Context, EdgePayload, PluginResponse, Request
+from weir_sdk import Analytics, BasePlugin, Context, EdgePayload, PluginResponse, Request, serve
 
 
 class Sender(BasePlugin):
@@ -54,3 +57,7 @@ class Counting(BasePlugin):
     def handle_analytics(self, ctx: Context, analytics: Analytics) -> None:
         self.number += 1
         ctx.services.wait(ctx.services.gateway.send_to_control_json({"number": self.number}))
+
+
+if __name__ == "__main__":
+    serve(Receiver)
