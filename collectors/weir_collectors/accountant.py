@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from weir_collectors.backoff import Backoff
 from weir_collectors.book import Book
+from weir_collectors.joining import membership
 from weir_collectors.kinds import ACCOUNTANT_GROUP
 from weir_collectors.restarting import RestartSettings, keep_running
 from weir_core.clock import Clock
@@ -94,7 +95,12 @@ class Accountant:
     async def _account(self, stop: asyncio.Event) -> None:
         """One membership, from where the database says that the sums are."""
         place = await self._book.place()
-        consumer = await self._log.consumer(ACCOUNTANT_GROUP, BILLED_TOPICS, start=place.offsets)
+        joining = membership(self._log, ACCOUNTANT_GROUP, BILLED_TOPICS, stop, start=place.offsets)
+        async with joining as consumer:
+            if consumer is not None:
+                await self._account_for(consumer, stop)
+
+    async def _account_for(self, consumer: Consumer, stop: asyncio.Event) -> None:
         watching = asyncio.create_task(self._watch_lag(consumer))
         try:
             reading = _Reading(consumer, self._book)
@@ -111,7 +117,6 @@ class Accountant:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            await consumer.close()
 
     async def _gather(self, reading: _Reading, batch: Batch) -> int | None:
         """Fill the batch; return the moment up to which the log is in it, None when there may be more."""

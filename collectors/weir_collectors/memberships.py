@@ -15,6 +15,7 @@ from weir_collectors.consuming import ConsumingGroup, GroupSettings, Keeper
 from weir_collectors.counters import Counters, GroupCounters
 from weir_collectors.deciding import DecidingKeeper
 from weir_collectors.groups import observer_group
+from weir_collectors.joining import membership
 from weir_collectors.kinds import EventKind
 from weir_collectors.observing import LagGuard, ObservingKeeper
 from weir_collectors.range_store import RangeStore
@@ -69,8 +70,9 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     async def _consume(self, around: Surroundings, logger: FilteringBoundLogger, stop: asyncio.Event) -> None:
-        consumer = await around.log.consumer(self.group, [self.kind.topic])
-        try:
+        async with membership(around.log, self.group, [self.kind.topic], stop) as consumer:
+            if consumer is None:
+                return
             group = ConsumingGroup(
                 consumer,
                 topic=self.kind.topic,
@@ -84,8 +86,6 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
                 waits_for_collectors=self.waits_for_collectors,
             )
             await group.run(stop)
-        finally:
-            await consumer.close()
 
 
 def deciding(kind: EventKind, around: Surroundings) -> Membership:

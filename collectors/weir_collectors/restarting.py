@@ -44,4 +44,5 @@ async def keep_running(
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Wait, but not beyond ``stop``."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()

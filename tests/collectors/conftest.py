@@ -130,6 +130,9 @@ class FakeLog:
         self.polls_to_fail: list[Exception] = []
         self.commits_to_fail: list[Exception] = []
         self.open_consumers = 0
+        self.may_join = asyncio.Event()
+        """Set unless a test keeps new members waiting for their groups."""
+        self.may_join.set()
         self.consumers: dict[str, FakeConsumer] = {}
         """The newest member of each group."""
         self._changed = asyncio.Condition()
@@ -164,6 +167,7 @@ class FakeLog:
     async def consumer(
         self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
     ) -> FakeConsumer:
+        await self.may_join.wait()
         self.open_consumers += 1
         self.consumers[group] = FakeConsumer(self, group, topics, start)
         return self.consumers[group]

@@ -203,6 +203,18 @@ async def test_stopping_before_the_first_configuration_ends_at_once(start: Start
     await start().stop()
 
 
+async def test_stopping_does_not_wait_for_a_group_to_let_it_in(
+    start: Start, log: FakeLog, feed: FakeFeed
+) -> None:
+    log.may_join.clear()
+    feed.publish(1)
+    running = start()
+    while running.worker.status().revision != 1:
+        await asyncio.sleep(0.001)
+    await running.stop()
+    assert log.open_consumers == 0
+
+
 async def test_the_status_says_what_each_collector_and_each_group_did(
     start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost
 ) -> None:

@@ -19,6 +19,7 @@ from weir_streams.log import LogRecord, Partition
 from weir_streams.reports import Logger
 
 _CLOSE_WITHIN_S: Final = 10.0
+_CLOSE_IN_REBALANCE_WITHIN_S: Final = 1.0
 
 
 class KafkaConsumer:
@@ -58,6 +59,7 @@ class KafkaConsumer:
         self._committed = asyncio.Event()
         self._epoch = 0
         self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -98,7 +100,9 @@ class KafkaConsumer:
             raise LogUnavailableError("the consumer was closed; join the group again")
         deadline = self._clock.monotonic() + timeout_s
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._assigned.wait(), timeout_s)
+            # Not wait_for: Python 3.11's may swallow a cancellation that comes with the assignment.
+            async with asyncio.timeout(timeout_s):
+                await self._assigned.wait()
         if not self._assigned.is_set():
             return []
         await self._commit_due()
@@ -146,11 +150,14 @@ class KafkaConsumer:
         """Leave the group; a member with a name of its own keeps its place for a restart. Commits nothing."""
         self._closed = True
         self._committed.set()
-        try:
-            async with asyncio.timeout(_CLOSE_WITHIN_S):
-                await self._client.stop()
-        except TimeoutError:
-            self._logger.warning("consumer not closed in time", topics=list(self._topics))
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._client.stop())
+        # In a rebalance the client waits until the other members have let go. This one holds nothing then,
+        # so the rest may happen after us.
+        within_s = _CLOSE_WITHIN_S if self._assigned.is_set() else _CLOSE_IN_REBALANCE_WITHIN_S
+        done, _ = await asyncio.wait((self._closing,), timeout=within_s)
+        if not done:
+            self._logger.info("consumer not closed yet", topics=list(self._topics))
 
     async def hand_over(self) -> None:
         """Before a rebalance: wait until what was handed out is committed, within ``handover_s``."""

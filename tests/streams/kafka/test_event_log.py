@@ -88,6 +88,23 @@ async def test_a_hand_over_waits_for_what_is_in_hand(kafka: str) -> None:
         await second.close()
 
 
+async def test_a_member_that_gives_up_joining_does_not_wait_for_the_others_to_let_go(kafka: str) -> None:
+    async with kafka_bench(kafka, handover_s=60, instance="worker") as bench:
+        await bench.produce("a", 0, 1)
+        first = await bench.log.consumer("group", [PROXY_LOG_TOPIC])
+        await take(first, 1)
+        polling = asyncio.create_task(poll_forever(first))
+        joining = asyncio.create_task(bench.log.consumer("group", [PROXY_LOG_TOPIC]))
+        while bench.handing_over(first) is False:
+            await asyncio.sleep(0.01)
+        joining.cancel()
+        async with asyncio.timeout(20):  # a third of what the first member may keep it waiting for
+            await asyncio.wait([joining])
+        assert joining.cancelled()
+        polling.cancel()
+        await first.close()
+
+
 async def test_a_commit_for_a_partition_that_was_lost_does_not_move_its_new_owner(bench: KafkaBench) -> None:
     await bench.produce("a", 0, 3)
     await bench.produce("b", 100, 3)
