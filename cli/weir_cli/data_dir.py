@@ -54,6 +54,10 @@ class DataDir:
         return self.root / "config"
 
     @property
+    def streams(self) -> Path:
+        return self.root / "streams"
+
+    @property
     def run(self) -> Path:
         return self.root / "run"
 

@@ -15,7 +15,16 @@ from weir_cli.log_repeats import Repeats
 from weir_core.clock import SystemClock
 
 # They tell at INFO what the supervisor and the roles already say.
-_CHATTY: Final = ("alembic", "asyncio", "httpcore2", "httpx2", "uvicorn")
+_CHATTY: Final = (
+    "alembic",
+    "asyncio",
+    "faust",
+    "httpcore2",
+    "httpx2",
+    "mode",
+    "uvicorn",
+    "weir_streams.windows.faust_reader",  # Faust's own lines, under the name of its subclasses' module
+)
 # Each consumer says several times a second that the brokers are away: gigabytes in an outage of hours.
 _REPETITIVE: Final = ("aiokafka",)
 _REPEATED_EVERY_S: Final = 30.0

@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from weir_cli import collect, control, dead_letters, doctor, erase, events, keys, proxy, relay, tokens, topics
+from weir_cli import (
+    collect,
+    control,
+    dead_letters,
+    doctor,
+    erase,
+    events,
+    keys,
+    proxy,
+    relay,
+    streams,
+    tokens,
+    topics,
+)
 from weir_cli.bootstrap import database_url, encryption_keys, is_embedded
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
@@ -33,6 +46,7 @@ app.command()(proxy.proxy)
 app.command()(control.control)
 app.command()(relay.relay)
 app.command()(collect.collect)
+app.command()(streams.streams)
 app.command()(erase.erase)
 app.command()(doctor.doctor)
 app.add_typer(database, name="db")

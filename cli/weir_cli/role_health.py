@@ -23,11 +23,18 @@ class HealthApp:
     Args:
         reasons: Why the role is not ready; empty when it is.
         registry: What ``/metrics`` shows.
+        illness: Why only a new process can help; empty while this one is well.
     """
 
-    def __init__(self, reasons: Callable[[], Sequence[str]], registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        reasons: Callable[[], Sequence[str]],
+        registry: CollectorRegistry,
+        illness: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._reasons = reasons
         self._registry = registry
+        self._illness = illness
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Answer one request."""
@@ -35,7 +42,11 @@ class HealthApp:
         if path == "/metrics":
             await answer_metrics(send, self._registry)
         elif path == "/health":
-            await _answer_json(send, 200, {"status": "ok"})
+            illness = list(self._illness())
+            if illness:
+                await _answer_json(send, 503, {"status": "ill", "reasons": illness})
+            else:
+                await _answer_json(send, 200, {"status": "ok"})
         elif path == "/ready":
             reasons = list(self._reasons())
             status = "not ready" if reasons else "ready"

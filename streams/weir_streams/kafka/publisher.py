@@ -36,12 +36,15 @@ _REFUSALS: Final = (
 
 
 class Outgoing(NamedTuple):
-    """One record as it goes to Kafka, and where it came from. ``alone`` keeps it out of others' batches."""
+    """One record as it goes to Kafka, and where it came from. ``alone`` keeps it out of others' batches.
+
+    A record without a value takes its key out of a compacted topic.
+    """
 
     source: Partition
     seq: int
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: Sequence[tuple[str, bytes]]
     timestamp_ms: int
     alone: bool = False

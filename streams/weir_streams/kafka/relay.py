@@ -188,7 +188,7 @@ class Relay:
 
     async def _send(self, publisher: Publisher, records: Sequence[LogRecord]) -> _Round:
         outgoing, unsendable = self._dispatch.prepare(records)
-        size = sum(len(record.value) for record in outgoing)
+        size = sum(len(record.value or b"") for record in outgoing)
         await self._pace.spend(size)
         batches = await publisher.send(outgoing)
         if unsendable:

@@ -1,0 +1,135 @@
+"""Windows of spend and alerts, made by ``weir streams`` on a real Kafka while it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.gateway import eventually
+from tests.support.kafka_topics import arrived
+from tests.support.load import Load, anthropic, openai
+from tests.support.windows import streams_process, windows
+from tests.support.world import World, open_world
+from tests.system.test_kafka_gateway import applied, kafka_options
+
+from weir_cli.mock_upstream.process import running
+from weir_core.clock import parse_rfc3339, rfc3339
+from weir_streams.kafka.settings import KafkaSettings
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+WINDOW_S = 2
+COUNTS = ("requests", "errors", "prompt_tokens", "response_tokens", "total_tokens")
+
+Sums = Counter[tuple[Any, ...]]
+
+
+@asynccontextmanager
+async def under_load(tmp_path: Path, settings: KafkaSettings) -> AsyncIterator[tuple[World, Load]]:
+    with running(tmp_path / "calls.jsonl", first_byte_ms=20, chunk_ms=5) as upstream:
+        async with open_world(tmp_path / "data", upstream, **kafka_options(settings)) as world:
+            asks = (openai("gpt"), anthropic("claude"))
+            load = Load(world.gateway.url, asks, dict(world.client.headers), callers=6)
+            load.start()
+            yield world, load
+
+
+def streams_options(settings: KafkaSettings, **more: str) -> dict[str, str]:
+    return kafka_options(settings) | {"streams_window_seconds": str(WINDOW_S)} | more
+
+
+def added_up(rows: Iterable[dict[str, Any]], *by: str) -> Sums:
+    """Counts and nano-units by some fields and the name of the sum."""
+    found: Sums = Counter()
+    for row in rows:
+        group = tuple(row[name] for name in by)
+        for name in COUNTS:
+            found[*group, name] += row[name]
+        found[*group, "nano"] += int(Decimal(row["cost"]) * 10**9)
+    return found
+
+
+def as_window(event: dict[str, Any]) -> dict[str, Any]:
+    """What one analytics event is in its window."""
+    length_us = WINDOW_S * 1_000_000
+    start_us = parse_rfc3339(event["timestamp"]) // length_us * length_us
+    served = event["outcome"] == "served"
+    counted = {"requests": 1, "errors": int(not served), "cost": event["cost"] or "0"}
+    return {**event, **counted, "window_start": rfc3339(start_us)}
+
+
+async def analytics(settings: KafkaSettings) -> list[dict[str, Any]]:
+    """Each event of the topic once, whatever was delivered twice."""
+    events = [found.event for found in await arrived(settings) if found.topic == "weir.analytics.v1"]
+    return list({event["event_id"]: event for event in events}.values())
+
+
+async def summary(world: World) -> list[dict[str, Any]]:
+    query = {"group_by": "app,llm,model", "limit": 100}
+    answer = (await world.gateway.api.get("/api/v1/analytics/summary", params=query)).raise_for_status()
+    groups: list[dict[str, Any]] = answer.json()["data"]
+    return groups
+
+
+@pytest.mark.crash
+async def test_after_any_kills_the_windows_are_the_plain_sums_of_the_events_and_the_accountants(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = await applied(kafka)
+    moments = random.Random(20261123)
+    async with (
+        under_load(tmp_path, settings) as (world, load),
+        streams_process(tmp_path / "windows", streams_options(settings)) as streams,
+    ):
+        for turn in range(5):
+            if turn % 2:
+                await streams.ready()
+            await asyncio.sleep(moments.uniform(0.2, 2.0))  # the random moment is the test
+            await streams.kill()
+            if turn == 2:
+                await world.gateway.kill_everything()
+                await world.gateway.start()
+            await streams.start()
+        await load.stop()
+        await world.families.settled()
+        await check_the_windows(settings, world)
+        assert await streams.stop() == 0
+    assert len(load.completed) > 50
+
+
+async def check_the_windows(settings: KafkaSettings, world: World) -> None:
+    """Each window is the sum of its events, and all of them are the accountant's."""
+    asked = {call.headers["x-request-id"] for call in world.upstream.calls()}
+    by = ("window_start", "app_id", "llm_id", "model_name", "currency")
+    events: list[dict[str, Any]] = []
+
+    async def all_there() -> bool:
+        events[:] = await analytics(settings)
+        return asked <= {event["request_id"] for event in events}
+
+    await eventually(all_there, "every call's event is on the topic", within_s=60)
+    plain = added_up(map(as_window, events), *by)
+    found: list[Sums] = []
+
+    async def equal() -> bool:
+        found[:] = [added_up((await windows(settings)).values(), *by)]
+        return found[0] == plain
+
+    try:
+        await eventually(equal, "each window is the plain sum of its events", within_s=60)
+    except AssertionError:
+        assert found[0] == plain
+        raise
+
+    async def accounted() -> bool:
+        whole = ("app_id", "llm_id", "model_name")
+        return added_up(await summary(world), *whole) == added_up((await windows(settings)).values(), *whole)
+
+    await eventually(accounted, "the windows are the accountant's sums", within_s=60)
