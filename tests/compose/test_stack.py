@@ -18,6 +18,7 @@ from weir_cli.payload_metrics import DeliveryMetrics
 from weir_cli.relay_metrics import RelayMetrics
 from weir_cli.roles.edge_payloads import pending_gauge
 from weir_cli.spool_watch import SpoolWatch
+from weir_cli.streams_metrics import StreamsMetrics
 from weir_core.settings import setting_names
 from weir_proxy.metrics import Metrics
 
@@ -49,7 +50,7 @@ def stack() -> dict[str, Any]:
 def exposed() -> set[str]:
     """Every metric's name as it is in /metrics."""
     registry = CollectorRegistry()
-    for metrics in (Metrics, RelayMetrics, CollectorMetrics, DeliveryMetrics, pending_gauge):
+    for metrics in (Metrics, RelayMetrics, CollectorMetrics, DeliveryMetrics, StreamsMetrics, pending_gauge):
         metrics(registry)
     SpoolWatch(registry, retention_s=1, logger=get_logger())
     names = set()

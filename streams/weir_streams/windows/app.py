@@ -124,6 +124,7 @@ class StreamsApp:
 
     async def _work(self, stop: asyncio.Event) -> None:
         goal = await self._goal(stop)
+        self._logger.info("reading", events_to_read=lag(goal, self._adder.places))
         await self._reader.start()
         jobs = [asyncio.create_task(job) for job in self._jobs(goal)]
         stopping = asyncio.create_task(stop.wait())
@@ -172,7 +173,9 @@ class StreamsApp:
 
     async def _publish(self, goal: Mapping[Partition, Bounds]) -> None:
         async def once() -> None:
-            self.status.caught_up = self.status.caught_up or lag(goal, self._adder.places) == 0
+            if not self.status.caught_up and lag(goal, self._adder.places) == 0:
+                self.status.caught_up = True
+                self._logger.info("all is read that was there at the start; windows are published")
             if self.status.caught_up:
                 await self._publish_once()
 
