@@ -37,6 +37,8 @@ _PROPERTIES: Final = {
     "group.min.session.timeout.ms": "1000",
     "broker.session.timeout.ms": "1000",
     "broker.heartbeat.interval.ms": "250",
+    # Tests date their events as they like; what is old would be deleted at the next look, minutes later.
+    "log.retention.ms": "-1",
     "log.segment.bytes": "16777216",
     "log.index.size.max.bytes": "1048576",
     "controlled.shutdown.enable": "false",
