@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Calls models through each gateway, and waits until every event is where it belongs. Needs only Python.
 
-usage: smoke.py --upstream URL --elasticsearch URL [--metrics URL]... [--prometheus URL] GATEWAY...
-
 The management token is taken from WEIR_ADMIN_TOKEN. It makes two LLMs: the events of one go to the database,
-those of the other to an Elasticsearch collector.
+those of the other to an Elasticsearch collector. --elasticsearch is where to look for them, which is the
+installation's own WEIR_ELASTICSEARCH_URL as seen from here.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def smoke(options: argparse.Namespace) -> None:
     api, name = Api(options.gateways[0], options.token), f"smoke-{uuid.uuid4().hex[:8]}"
     endpoint = {"vendor": "openai", "api_endpoint": options.upstream, "api_key": _MOCK_KEY}
     stored, indexed = (api.write("llms", name=slug, slug=slug, **endpoint) for slug in (name, f"{name}-es"))
-    plugin = add_collector(api, name, options.elasticsearch, indexed["id"])
+    plugin = add_collector(api, name, indexed["id"])
     for gateway in options.gateways:
         until(f"the collector runs beside {gateway}", lambda at=gateway: runs(Api(at, options.token), plugin))
     app = api.write("apps", name=name, llm_ids=[stored["id"], indexed["id"]])
@@ -87,10 +86,11 @@ def smoke(options: argparse.Namespace) -> None:
         until("Prometheus reaches every process", lambda: all_up(options.prometheus))
 
 
-def add_collector(api: Api, name: str, elasticsearch: str, llm_id: int) -> int:
+def add_collector(api: Api, name: str, llm_id: int) -> int:
     """An Elasticsearch collector that takes over the events of one LLM; return its id.
 
-    It is switched on last: a process that has it ready knows then whose events it takes.
+    It writes where the installation's WEIR_ELASTICSEARCH_URL says. It is switched on last: a process that has
+    it ready knows then whose events it takes.
     """
     plugin = api.write(
         "plugins",
@@ -98,7 +98,7 @@ def add_collector(api: Api, name: str, elasticsearch: str, llm_id: int) -> int:
         slug=name,
         command=_COLLECTOR,
         hook_types=["data_collection"],
-        config={"elasticsearch_url": elasticsearch, "index_prefix": name},
+        config={"index_prefix": name},
         is_active=False,
     )
     number: int = plugin["id"]
@@ -161,12 +161,14 @@ def until(what: str, condition: Callable[[], bool]) -> None:
 
 def arguments() -> argparse.Namespace:
     """The command line, and the token from the environment."""
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--upstream", required=True)
-    parser.add_argument("--elasticsearch", required=True)
-    parser.add_argument("--metrics", action="append", default=[])
-    parser.add_argument("--prometheus")
-    parser.add_argument("gateways", nargs="+")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--upstream", required=True, metavar="URL")
+    parser.add_argument("--elasticsearch", required=True, metavar="URL")
+    parser.add_argument("--metrics", action="append", default=[], metavar="URL")
+    parser.add_argument("--prometheus", metavar="URL")
+    parser.add_argument("gateways", nargs="+", metavar="GATEWAY")
     parser.set_defaults(token=os.environ.get("WEIR_ADMIN_TOKEN"))
     options = parser.parse_args()
     if not options.token:

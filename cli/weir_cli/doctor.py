@@ -75,6 +75,8 @@ async def diagnose(patient: Patient, chosen: list[Configured], *, upstreams: boo
     findings += kafka
     if patient.data_dir.control_socket.exists() and running:
         findings += await examine_gateway(patient)
+    if patient.settings.elasticsearch_url is not None:
+        origins.elasticsearch["elasticsearch_url"] = patient.settings.elasticsearch_url
     findings += await examine_elasticsearch(origins.elasticsearch)
     if upstreams:
         findings += await examine_upstreams(origins.upstreams)

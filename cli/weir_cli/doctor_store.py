@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from weir_collectors.database import create_engine, reading, reason_of
 from weir_collectors.dead_letters import LetterState
 from weir_collectors.tables_dead_letters import dead_letters
 from weir_control.store.tables import llms
+from weir_control.studio.inbox import PayloadState, count_payloads
 from weir_core.errors import SecretError, SettingsError
 from weir_core.secrets import KeyRing
 
@@ -76,6 +77,7 @@ async def _look(patient: Patient, connection: AsyncConnection, origins: Origins)
         yield note(AREA, f"{failed} dead letters", "weir dead-letters list shows why; redrive delivers again")
     else:
         yield ok(AREA, "no dead letters")
+    yield _payloads(await count_payloads(connection))
 
 
 async def _revision(connection: AsyncConnection) -> str | None:
@@ -90,6 +92,14 @@ async def _failed_letters(connection: AsyncConnection) -> int:
     query = select(func.count()).select_from(dead_letters).where(failed)
     count: int = (await connection.execute(query)).scalar_one()
     return count
+
+
+def _payloads(counts: Mapping[str, int]) -> Finding:
+    waiting, dead = (counts.get(state, 0) for state in (PayloadState.WAITING, PayloadState.FAILED))
+    line = f"{waiting} edge payloads wait for a studio plugin, {dead} are dead letters"
+    if not waiting + dead:
+        return ok(AREA, line)
+    return note(AREA, line, "GET /api/v1/edge-payloads says why; POST to its redrive delivers again")
 
 
 def _secrets(patient: Patient, values: list[SealedValue], origins: Origins) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ Reading the file and the environment is the caller's work; nothing here touches 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -32,14 +33,12 @@ _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
 _SECRETS: Final = frozenset({"admin_token", "encryption_keys", "edge_token", "database_url"})
 _NESTED_SECRETS: Final[Mapping[str, Any]] = {"kafka": {"sasl_password"}, "streams": {"webhook_secret"}}
-_NEVER_SHOWN: Final = _SECRETS | {
-    f"{table}.{name}" for table, names in _NESTED_SECRETS.items() for name in names
-}
-
-
-def _refuse_until_supported(value: object) -> None:
-    if value is not None:
-        raise ValueError("is not supported yet; leave it out")
+# Whoever gives an address wrongly may have put a password into it.
+_NEVER_SHOWN: Final = (
+    _SECRETS
+    | {f"{table}.{name}" for table, names in _NESTED_SECRETS.items() for name in names}
+    | {"elasticsearch_url", "control_url"}
+)
 
 
 def _known_database(value: SecretStr | None) -> SecretStr | None:
@@ -50,8 +49,8 @@ def _known_database(value: SecretStr | None) -> SecretStr | None:
 
 
 def _http_url(value: str | None) -> str | None:
-    if value is not None and not value.startswith(("http://", "https://")):
-        raise ValueError("must begin with https:// or http://")
+    if value is not None and not re.fullmatch(r"https?://[^@\s/]+(/[^@\s]*)?", value):
+        raise ValueError("must begin with https:// or http:// and a host, without user and password")
     return value
 
 
@@ -68,7 +67,6 @@ def _absolute_paths(paths: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return paths
 
 
-_LaterText = Annotated[str | None, AfterValidator(_refuse_until_supported)]
 _Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 
 
@@ -138,7 +136,11 @@ class Settings(OptionsTable):
         description="`postgresql://user:password@host/database?sslmode=verify-full`, or `sqlite:///` and a "
         "path; unset means `weir.db` in the data directory. See docs/postgres.md.",
     )
-    elasticsearch_url: _LaterText = Field(default=None, description="Not supported yet.")
+    elasticsearch_url: Annotated[str | None, AfterValidator(_http_url)] = Field(
+        default=None,
+        description="Where Elasticsearch collectors write whose config has no `elasticsearch_url`; keys and "
+        "passwords belong into their config.",
+    )
     control_url: Annotated[str | None, AfterValidator(_http_url)] = Field(
         default=None,
         description="Where `weir proxy` reports how it is: the `https://` address of `weir control`. Calls "

@@ -94,6 +94,19 @@ def test_what_others_may_read_is_wrong(weir: Weir, data_dir: Path) -> None:
     assert len(wrongs(diagnosis)) == 2
 
 
+def test_edge_payloads_that_wait_or_were_given_up_are_told(weir: Weir, data_dir: Path) -> None:
+    with sqlite3.connect(data_dir / "weir.db") as database:
+        for number, state in enumerate(("waiting", "failed", "failed")):
+            database.execute(
+                "INSERT INTO edge_payloads (event_id, edge_namespace, edge_id, plugin_id, sent_at_us, "
+                "received_at_us, state, tries, next_try_at_us, last_error, value) "
+                "VALUES (?, '', '', 1, 1, 1, ?, 0, 0, '', x'')",
+                (str(number), state),
+            )
+    _, out, _ = weir("doctor")
+    assert "1 edge payloads wait for a studio plugin, 2 are dead letters" in out
+
+
 def test_dead_letters_are_told(weir: Weir, data_dir: Path) -> None:
     with sqlite3.connect(data_dir / "weir.db") as connection:
         connection.execute(

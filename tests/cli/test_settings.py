@@ -87,6 +87,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(sources: dict[str
     assert refusal(**sources).startswith(message)
 
 
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    assert "secret" not in refusal(environ={"WEIR_ELASTICSEARCH_URL": "http://elastic:secret@e"})
+
+
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
@@ -96,10 +100,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(sources: dict[str
         ({"file": {"plugin_modules": ["a", 1]}}, "weir.toml: plugin_modules should be a valid string"),
         ({"environ": {"WEIR_SHUTDOWN_GRACE": "inf"}}, "WEIR_SHUTDOWN_GRACE should be"),
         (
-            {"environ": {"WEIR_ELASTICSEARCH_URL": "http://e"}},
-            "WEIR_ELASTICSEARCH_URL is not supported",
+            {"environ": {"WEIR_ELASTICSEARCH_URL": "http://elastic:secret@e"}},
+            "WEIR_ELASTICSEARCH_URL must begin with https:// or http:// and a host, without user",
         ),
-        ({"file": {"elasticsearch_url": "x"}}, "weir.toml: elasticsearch_url is not supported yet"),
+        ({"file": {"elasticsearch_url": "x"}}, "weir.toml: elasticsearch_url must begin with https://"),
         ({"environ": {"WEIR_CONTROL_URL": "x"}}, "WEIR_CONTROL_URL must begin with https://"),
     ],
 )

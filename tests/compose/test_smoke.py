@@ -34,6 +34,7 @@ async def test_two_gateways_and_two_workers_pass_the_stacks_smoke_test(
         "database_url": migrated_postgres,
         "encryption_keys": KeyRing.generate_key(),
         "plugin_modules": "weir_collectors.builtin",
+        "elasticsearch_url": elasticsearch,
     }
     async with AsyncExitStack() as opened:
         upstream = opened.enter_context(running(tmp_path / "upstream.jsonl"))

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from weir_cli.bootstrap import database_url
+from weir_cli.collector_defaults import with_elasticsearch_url
 from weir_cli.collector_metrics import CollectorMetrics
 from weir_cli.kafka import instance_name, open_event_log, open_ranges, topic_retention_s
 from weir_cli.role_health import HealthApp, serve_health
@@ -43,7 +44,9 @@ async def run(context: RoleContext) -> None:
         engine = create_engine(database_url(settings, context.data_dir))
         opened.push_async_callback(engine.dispose)
         feed = _NamespaceFeed(
-            FileConfigFeed(context.data_dir.config, context.keyring, context.logger), settings.edge_namespace
+            FileConfigFeed(context.data_dir.config, context.keyring, context.logger),
+            settings.edge_namespace,
+            settings.elasticsearch_url,
         )
         # Nothing of this spool is a request's, so that no observer reads it.
         spool = open_side_spool(context, tuple)
@@ -88,17 +91,21 @@ async def run(context: RoleContext) -> None:
 
 
 class _NamespaceFeed:
-    """A feed bound to the namespace that this installation serves."""
+    """A feed bound to the namespace that this installation serves, and to its Elasticsearch."""
 
-    def __init__(self, feed: ConfigFeed, namespace: str) -> None:
+    def __init__(self, feed: ConfigFeed, namespace: str, elasticsearch_url: str | None) -> None:
         self._feed = feed
         self._namespace = namespace
+        self._elasticsearch_url = elasticsearch_url
 
     def current(self) -> Snapshot:
-        return self._feed.current(self._namespace) or Snapshot(0)
+        return self._completed(self._feed.current(self._namespace) or Snapshot(0))
 
     async def wait_newer(self, revision: int, /) -> Snapshot:
-        return await self._feed.wait_newer(revision, self._namespace)
+        return self._completed(await self._feed.wait_newer(revision, self._namespace))
+
+    def _completed(self, snapshot: Snapshot) -> Snapshot:
+        return with_elasticsearch_url(snapshot, self._elasticsearch_url)
 
 
 def _watching(

@@ -150,15 +150,20 @@ class Inbox:
 
     async def counts(self) -> dict[str, int]:
         """How many payloads there are, by state."""
-        counted = select(_COLUMNS.state, func.count()).group_by(_COLUMNS.state)
         with _translated():
             async with reading(self._engine) as connection:
-                return {row[0]: row[1] for row in (await connection.execute(counted)).all()}
+                return await count_payloads(connection)
 
     async def _change(self, row_id: int, **values: object) -> None:
         with _translated():
             async with self._engine.begin() as connection:
                 await connection.execute(update(edge_payloads).where(_COLUMNS.id == row_id).values(**values))
+
+
+async def count_payloads(connection: AsyncConnection) -> dict[str, int]:
+    """How many payloads there are, by ``PayloadState``; a state without any is left out."""
+    counted = select(_COLUMNS.state, func.count()).group_by(_COLUMNS.state)
+    return {row[0]: row[1] for row in (await connection.execute(counted)).all()}
 
 
 async def revive(connection: AsyncConnection, row_id: int, now_us: int) -> bool:
