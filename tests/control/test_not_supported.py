@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,3 +100,16 @@ async def test_beside_another_error_the_problem_is_invalid_input(refusing: Api) 
         "nam": "unknown_field",
         "rate_limit_rpm": "not_supported_yet",
     }
+
+
+def test_the_page_lists_what_is_refused_and_nothing_else() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "management-api.md").read_text()
+    table = page.partition("## Not supported yet")[2]
+    listed = {
+        (resource, field)
+        for resource, fields in re.findall(r"^\| `([\w-]+)` \| (.+) \|$", table, re.MULTILINE)
+        for field in re.findall(r"`([\w:/]+)`(?!\])", fields)
+    }
+    values = {"grpc://127.0.0.1:5000": "grpc://", "custom_endpoint": "custom_endpoint"}
+    refused = {(path[1:], values.get(str(value), field)) for path, _, field, value in REFUSED}
+    assert listed == refused
