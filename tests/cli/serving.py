@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +14,6 @@ from pathlib import Path
 _WEIR = Path(sys.executable).with_name("weir")
 # The last line of the greeting before its closing empty line.
 _LAST_FACT = "  data "
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Serving:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from tests.cli.serving import Serving, free_port, run_shell, serving
+from tests.cli.serving import Serving, run_shell, serving
+from tests.support.ports import free_port
 
 _Answer = TypeVar("_Answer")
 _README = Path(__file__).parents[2] / "README.md"

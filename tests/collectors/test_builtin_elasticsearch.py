@@ -13,8 +13,8 @@ import pytest
 from tests.collectors.file_collector_process import NoContext
 from tests.fakes.sdk_events import a_budget, a_log, a_usage
 from tests.support.certificates import Authority
+from tests.support.ports import free_ports
 from tests.support.puppet import Puppet, PuppetCall, puppet
-from tests.support.servers.ports import free_ports
 
 from weir_collectors.breaker import finds_sink_away
 from weir_collectors.builtin.elasticsearch import ElasticsearchCollector

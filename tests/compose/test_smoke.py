@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.streams.kafka.bench import kafka_settings
-from tests.support.gateway import ADMIN_TOKEN, Gateway, free_port
+from tests.support.gateway import ADMIN_TOKEN, Gateway
+from tests.support.ports import free_port
 from tests.support.roles import RoleProcess
 
 from weir_cli.mock_upstream.process import running

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -14,17 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from tests.support.ports import free_port
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
 _WEIR = Path(sys.executable).with_name("weir")
 _READY_WITHIN_S = 60.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

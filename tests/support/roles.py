@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import httpx2
-from tests.support.gateway import eventually, free_port
+from tests.support.gateway import eventually
+from tests.support.ports import free_port
 
 _WEIR = Path(sys.executable).with_name("weir")
 

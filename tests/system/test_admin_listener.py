@@ -7,7 +7,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.support.gateway import ADMIN_TOKEN, Gateway, eventually, free_port, running_gateway
+from tests.support.gateway import ADMIN_TOKEN, Gateway, eventually, running_gateway
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 

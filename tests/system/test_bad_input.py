@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.support.gateway import eventually, free_port
+from tests.support.gateway import eventually
+from tests.support.ports import free_port
 from tests.support.wire import Wire, request
 from tests.support.world import CHAT, QUESTION, World
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
-from tests.support.gateway import free_port
+from tests.support.ports import free_port
 from tests.support.puppet import STREAM_HEAD, Puppet, PuppetCall, text_event
 from tests.support.records import Family
 from tests.support.world import World

@@ -11,9 +11,9 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from tests.support.ports import free_ports
 from tests.support.servers.jars import alone, cache_directory, class_path
 from tests.support.servers.java import run_java, server_command
-from tests.support.servers.ports import free_ports
 from tests.support.servers.process import ServerProcess
 
 VERSION: Final = "9.5.3"

@@ -12,9 +12,9 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from tests.support.ports import accepts, free_ports
 from tests.support.servers.jars import class_path
 from tests.support.servers.java import run_java, server_command
-from tests.support.servers.ports import accepts, free_ports
 from tests.support.servers.process import ServerProcess
 
 _JARS: Final = ("org.apache.kafka:kafka_2.13:4.4.0",)

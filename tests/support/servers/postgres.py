@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.support.ports import free_ports
 from tests.support.servers.errors import ServerFailedError, ServerUnavailableError
-from tests.support.servers.ports import free_ports
 from tests.support.servers.process import ServerProcess
 
 _UNPRIVILEGED: Final = "nobody"
