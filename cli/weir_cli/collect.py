@@ -13,10 +13,11 @@ import typer
 from weir_cli.bootstrap import encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
+from weir_cli.kafka import shares_configuration
 from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
-from weir_cli.roles.collectors import run
+from weir_cli.roles.collectors import run, run_alone
 from weir_cli.roles.context import RoleContext
 from weir_cli.stopping import StopSignal
 from weir_core.clock import SystemClock
@@ -40,8 +41,8 @@ def collect(
 ) -> None:
     """Run collectors and the accountant on Kafka until it is asked to stop.
 
-    Any number may run beside those of weir serve: they share the partitions. Each reads the configuration and
-    the keys from the data directory, which it has to share with the gateway.
+    Any number may run, also beside those of weir serve: they share the partitions. On a Postgres each gets
+    its configuration from Kafka and needs a data directory of its own; on SQLite it shares the gateway's.
     """
     settings = load_settings(config, {"data_dir": data_dir, "host": host})
     configure_logs(settings.log_format, settings.log_level, "collect")
@@ -60,7 +61,7 @@ async def _collect(settings: Settings, listeners: tuple[socket.socket, ...]) -> 
     stop = StopSignal()
     stop.listen(asyncio.get_running_loop())
     try:
-        await run(
+        await (run_alone if shares_configuration(settings) else run)(
             RoleContext(
                 name=name,
                 settings=settings,

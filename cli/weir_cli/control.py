@@ -13,7 +13,7 @@ from weir_cli.bootstrap import given_keys, prepare_database
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.kafka import shares_configuration
-from weir_cli.listening import base_url, bind, bind_admin
+from weir_cli.listening import base_url, bind, bind_admin, bind_unix
 from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
 from weir_cli.plans import Household, control_children
@@ -49,7 +49,7 @@ async def _control(settings: Settings) -> int:
     lock = await DataDirLock.take(data_dir)
     data_dir.prepare_run()
     management, admin = bind(settings.host, settings.port), bind_admin(settings)
-    listeners = [management] if admin is None else [management, admin]
+    listeners = [management, bind_unix(data_dir.internal_socket), *([] if admin is None else [admin])]
     await prepare_database(settings, data_dir)
     async with open_store(settings, data_dir, keys) as store:
         token = await admit_admin(store, settings)

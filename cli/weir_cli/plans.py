@@ -109,7 +109,10 @@ def proxy_children(
 
 
 def control_children(household: Household, listeners: Sequence[socket.socket]) -> list[ChildPlan]:
-    """Those of ``weir control``: the relay delivers the results of edge payloads, the last ones as well."""
+    """Those of ``weir control``: the relay delivers the results of edge payloads, the last ones as well.
+
+    ``listeners`` are the management API's, that of reports, and the admin listener's where there is one.
+    """
     control = household.child("control", "weir_cli.roles.control:run_alone", *listeners)
     return [
         ChildPlan("control", control, stop_order=0, grace_s=_CONTROL_GRACE_S),

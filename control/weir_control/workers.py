@@ -16,8 +16,11 @@ from weir_streams.backlog import SpoolStatus
 STALE_AFTER_S: Final = 10.0
 """Workers report every second; one that was silent for this long is stale."""
 
-_FORGOTTEN_AFTER_S: Final = 3600.0
+FORGOTTEN_AFTER_S: Final = 3600.0
+"""A worker that was silent for this long is not known any more."""
+
 _MAX_WORKERS: Final = 4096
+_US: Final = 1_000_000
 
 
 class PluginReport(msgspec.Struct, frozen=True):
@@ -47,6 +50,9 @@ class Report(msgspec.Struct, frozen=True):
     spool: SpoolStatus | None = None
 
 
+_Key = tuple[str, str, str]
+
+
 class Worker(msgspec.Struct, frozen=True):
     """A worker's last report and when it came."""
 
@@ -61,15 +67,27 @@ class Workers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: dict[tuple[str, str, str], tuple[Report, int, float]] = {}
+        self._seen: dict[_Key, tuple[Report, int, float]] = {}
+        self._news: dict[_Key, Report] = {}
 
     def record(self, report: Report) -> None:
         """Take a report in the place of the worker's last one."""
-        now = self._clock.monotonic()
-        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[2] < _FORGOTTEN_AFTER_S}
-        key = (report.edge_id, report.role, report.worker)
-        if key in self._seen or len(self._seen) < _MAX_WORKERS:
-            self._seen[key] = (report, self._clock.wall_us(), now)
+        self.hear(report, 0.0)
+        if _key(report) in self._seen:
+            self._news[_key(report)] = report
+
+    def hear(self, report: Report, age_s: float) -> None:
+        """Take a report that came to another control process, unless a later one is known."""
+        now, key = self._clock.monotonic(), _key(report)
+        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[2] < FORGOTTEN_AFTER_S}
+        known = self._seen.get(key)
+        if len(self._seen) < _MAX_WORKERS if known is None else known[2] <= now - age_s:
+            self._seen[key] = (report, self._clock.wall_us() - round(age_s * _US), now - age_s)
+
+    def take_news(self) -> list[Report]:
+        """What was recorded since the last call; the last word of each worker."""
+        news, self._news = self._news, {}
+        return list(news.values())
 
     def all(self) -> list[Worker]:
         """Every worker of the last hour, in the order of their names."""
@@ -106,3 +124,7 @@ class Workers:
                 PluginReport("starting", "not applied yet", state.restarts) if behind else state
             )
         return found
+
+
+def _key(report: Report) -> _Key:
+    return (report.edge_id, report.role, report.worker)

@@ -152,9 +152,9 @@ async def seen_by(controls: list[Gateway], proxy: Gateway) -> None:
     revision = (await proxy.api.get("/ready")).json()["revision"]
 
     async def known() -> bool:
-        seen = [(await control.api.get("/api/v1/proxies")).json()["data"] for control in controls[:1]]
-        rows = [(one["edge_id"], one["applied_revision"], one["stale"]) for [one] in filter(None, seen)]
-        return rows == [("far-away", revision, False)] * len(seen)
+        seen = [(await control.api.get("/api/v1/proxies")).json()["data"] for control in controls]
+        rows = [[(one["edge_id"], one["applied_revision"], one["stale"]) for one in page] for page in seen]
+        return rows == [[("far-away", revision, False)]] * len(controls)
 
     await eventually(known, "the proxy has reported")
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_cli.bootstrap import database_url
 from weir_cli.collector_defaults import with_elasticsearch_url
 from weir_cli.collector_metrics import CollectorMetrics
-from weir_cli.kafka import instance_name, open_event_log, open_ranges, topic_retention_s
+from weir_cli.following import ConfigFollower
+from weir_cli.kafka import instance_name, kafka_settings, open_event_log, open_ranges, topic_retention_s
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.bookkeeping import Bookkeeping
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.edge_payloads import edge_payloads
+from weir_cli.roles.relay import relay_of
 from weir_cli.roles.reporting import report_forever
 from weir_cli.spool_watch import SpoolWatch
 from weir_cli.spools import open_side_spool, spool_settings, with_kafka
@@ -27,27 +32,53 @@ from weir_collectors.consuming import GroupSettings
 from weir_collectors.database import create_engine
 from weir_collectors.status import WorkerStatus
 from weir_collectors.worker import CollectorWorker, WorkerSettings
+from weir_control.store.reports import write_reports
+from weir_control.workers import Report
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.backlog import SpoolBacklog
 from weir_streams.config_feed import ConfigFeed, FileConfigFeed
+from weir_streams.kafka.config_topic import ConfigTopic
+
+_Reporting = Callable[[Callable[[], dict[str, Any]]], Coroutine[Any, Any, None]]
 
 _SHOW_EVERY_S: Final = 1.0
+_REPORT_EVERY_S: Final = 2.0
 _MEASURE_EVERY_S: Final = 2.0
 
 
 async def run(context: RoleContext) -> None:
-    """Consume until told to stop, then finish the records in hand."""
+    """Consume beside the gateway of the data directory until told to stop, then finish what is in hand."""
+    feed = FileConfigFeed(context.data_dir.config, context.keyring, context.logger)
+    await _run(context, feed, lambda report: report_forever(context.data_dir.internal_socket, report))
+
+
+async def run_alone(context: RoleContext) -> None:
+    """Consume as ``run`` does, with a configuration from Kafka, and with a relay for what plugins send."""
+    settings = context.settings
+    feed = FileConfigFeed(context.data_dir.config / context.name, context.keyring, context.logger)
+    topic = ConfigTopic(kafka_settings(settings.kafka), context.keyring, settings.edge_namespace)
+    follower = ConfigFollower(topic, feed, settings.edge_namespace, context.logger)
+    engine = create_engine(database_url(settings, context.data_dir))
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(engine.dispose)
+        opened.callback(asyncio.create_task(follower.run()).cancel)
+        # What it has not delivered at the end, it does after the next start.
+        opened.callback(asyncio.create_task(relay_of(context).run(asyncio.Event())).cancel)
+        await _run(context, feed, partial(_report_to_database, context, engine))
+
+
+async def _run(
+    context: RoleContext,
+    config: FileConfigFeed,
+    reporting: _Reporting,
+) -> None:
     settings = context.settings
     registry = CollectorRegistry()
     async with AsyncExitStack() as opened:
         engine = create_engine(database_url(settings, context.data_dir))
         opened.push_async_callback(engine.dispose)
-        feed = _NamespaceFeed(
-            FileConfigFeed(context.data_dir.config, context.keyring, context.logger),
-            settings.edge_namespace,
-            settings.elasticsearch_url,
-        )
+        feed = _NamespaceFeed(config, settings.edge_namespace, settings.elasticsearch_url)
         # Nothing of this spool is a request's, so that no observer reads it.
         spool = open_side_spool(context, tuple)
         opened.callback(spool.close)
@@ -85,7 +116,7 @@ async def run(context: RoleContext) -> None:
             settings=WorkerSettings(groups=GroupSettings(retention_s=topic_retention_s(settings))),
         )
         books = Bookkeeping(context, engine, log)
-        for watching in _watching(context, registry, worker, host, books):
+        for watching in _watching(context, registry, worker, host, books, reporting):
             opened.callback(asyncio.create_task(watching).cancel)
         await books.run_beside(worker.run, context.stop.stopping)
 
@@ -114,6 +145,7 @@ def _watching(
     worker: CollectorWorker,
     host: PluginHost,
     books: Bookkeeping,
+    reporting: _Reporting,
 ) -> Iterator[Coroutine[Any, Any, None]]:
     """What runs beside the work: its report, its metrics, and its health where it has a port."""
     spool = None
@@ -122,9 +154,7 @@ def _watching(
         settings = spool_settings(context.settings)
         spool = SpoolWatch(registry, retention_s=settings.retention_s, logger=context.logger)
         yield _watch_spools(context, SpoolBacklog(context.data_dir.root, settings.required_groups), spool)
-    yield report_forever(
-        context.data_dir.internal_socket, lambda: _report(context, worker, host, spool) | books.report()
-    )
+    yield reporting(lambda: _report(context, worker, host, spool) | books.report())
     yield _show_forever(context, worker, books, CollectorMetrics(registry))
     for listener in context.listeners:
         app = HealthApp(lambda: _reasons(worker.status()), registry)
@@ -137,6 +167,18 @@ async def _show_forever(
     while True:
         metrics.show(worker.status(), books.accountant, books.removed, context.clock.wall_us())
         await asyncio.sleep(_SHOW_EVERY_S)
+
+
+async def _report_to_database(
+    context: RoleContext, engine: AsyncEngine, report: Callable[[], dict[str, Any]]
+) -> None:
+    """Leave the report where every control process finds it, under a name that no other machine has."""
+    name = instance_name(context.data_dir.root, context.name)
+    while True:
+        with suppress(SQLAlchemyError, OSError):
+            told = msgspec.convert(report() | {"worker": name}, Report, strict=False)
+            await write_reports(engine, [told])
+        await asyncio.sleep(_REPORT_EVERY_S)
 
 
 async def _watch_spools(context: RoleContext, backlog: SpoolBacklog, spool: SpoolWatch) -> None:

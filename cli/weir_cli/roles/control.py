@@ -8,9 +8,11 @@ process among them leads: it alone publishes into the topics and delivers.
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -24,6 +26,7 @@ from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.studio import run_studio
 from weir_collectors.database import create_engine
+from weir_control.exchange import ReportExchange
 from weir_control.leading import Leader
 from weir_control.outlets import FileOutlet
 from weir_control.publisher import Publisher
@@ -46,6 +49,7 @@ async def run(context: RoleContext) -> None:
         if shares_configuration(context.settings):
             leader = _lead(context, store.engine, opened)
             await _publish(_into_topics(context, store, leader, opened), opened)
+            _exchange_reports(store, service, opened)
         await run_studio(context, service, leader, opened)
         apps = {management: service.app, reports: service.internal_app}
         await serve_until(context.stop.stopping, apps)
@@ -53,17 +57,21 @@ async def run(context: RoleContext) -> None:
 
 async def run_alone(context: RoleContext) -> None:
     """Serve an installation whose other roles are elsewhere, until told to stop."""
-    management, *admin = context.listeners
+    management, reports, *admin = context.listeners
     async with AsyncExitStack() as opened:
         store = Store(_engine(context, opened), context.keyring, context.clock)
         leader = _lead(context, store.engine, opened)
         publisher = _into_topics(context, store, leader, opened)
         service = await _start(context, store, publisher, opened)
+        _exchange_reports(store, service, opened)
         await run_studio(context, service, leader, opened)
         registry = CollectorRegistry()
         metrics = ControlMetrics(registry, leader, publisher)
         opened.callback(asyncio.create_task(metrics.show_forever()).cancel)
-        apps = {management: ControlApp(service.app, registry, is_public=not is_loopback(management))}
+        apps: dict[socket.socket, Any] = {
+            management: ControlApp(service.app, registry, is_public=not is_loopback(management)),
+            reports: service.internal_app,
+        }
         apps |= {listener: ControlApp(service.app, registry, is_public=False) for listener in admin}
         await serve_until(context.stop.stopping, apps)
 
@@ -97,6 +105,11 @@ def _into_topics(context: RoleContext, store: Store, leader: Leader, opened: Asy
     topics = ConfigPublisher(kafka_settings(context.settings.kafka), context.keyring, context.clock)
     opened.push_async_callback(topics.close)
     return Publisher(store, topics, leader=leader)
+
+
+def _exchange_reports(store: Store, service: ControlService, opened: AsyncExitStack) -> None:
+    exchange = ReportExchange(store.engine, service.workers)
+    opened.callback(asyncio.create_task(exchange.run()).cancel)
 
 
 async def _publish(publisher: Publisher, opened: AsyncExitStack) -> None:

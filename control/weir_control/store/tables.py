@@ -202,6 +202,17 @@ config_outbox: Final = Table(
 )
 """What has changed and is not yet published, in the transaction that changed it."""
 
+worker_reports: Final = Table(
+    "worker_reports",
+    metadata,
+    Column("edge_id", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("worker", Text, primary_key=True),
+    Column("report", LargeBinary, nullable=False),
+    Column("seen_at_us", BigInteger, nullable=False),
+)
+"""The last word of each process, where several control processes share a Postgres; else nothing."""
+
 audit_log: Final = Table(
     "audit_log",
     metadata,
