@@ -62,6 +62,7 @@ class ConfigFollower:
             async for snapshot in revisions:
                 self.reason = ""
                 current = await asyncio.to_thread(self._feed.current, self._namespace)
-                if current is None or snapshot.revision > current.revision:
+                # The same one again at the start of each reading: it may be sealed with an older key on disk.
+                if current is None or snapshot.revision >= current.revision:
                     await asyncio.to_thread(self._feed.publish, snapshot)
                     self._logger.info("configuration received", revision=snapshot.revision)
