@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reading, reason_of
+from weir_collectors.database import reading, translated
 from weir_collectors.erasures import NOBODY_ERASED, erasures_since
-from weir_collectors.errors import DatabaseUnavailableError, StaleMarksError
+from weir_collectors.errors import StaleMarksError
 from weir_collectors.tables_accounting import (
     SPEND_SUMS,
     SUMS,
@@ -54,7 +54,7 @@ class Book:
         Raises:
             DatabaseUnavailableError: The database does not answer now.
         """
-        try:
+        with translated("the accountant's place cannot be read now"):
             async with reading(self._engine) as connection:
                 offsets = await connection.execute(select(accountant_offsets))
                 marks = await connection.execute(select(accountant_marks))
@@ -62,10 +62,6 @@ class Book:
                     {Partition(row.topic, row.partition): row.next_offset for row in offsets},
                     {Mark(Partition(row.topic, row.partition), row.spool_id): row.spool_seq for row in marks},
                 )
-        except (SQLAlchemyError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"the accountant's place cannot be read now: {reason_of(error)}"
-            ) from error
 
     async def add(self, batch: Batch, as_of_us: int | None, now_us: int) -> None:
         """Add a batch to the sums and move on, durably, or do neither.
@@ -81,7 +77,10 @@ class Book:
             DatabaseUnavailableError: Whether it was added is not known; ``place`` says it.
         """
         tally = add_up(batch.events, NOBODY_ERASED)
-        try:
+        with translated(
+            f"{len(batch.events)} events could not be added up; they stay in the log until the "
+            "database takes them"
+        ):
             async with self._engine.begin() as connection:
                 await _move_marks(connection, batch)
                 erased = await erasures_since(connection, [event.timestamp_us for event in batch.events])
@@ -92,11 +91,6 @@ class Book:
                 await _move_offsets(connection, batch)
                 if as_of_us is not None:
                     await self._sign(connection, as_of_us, now_us)
-        except (SQLAlchemyError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"{len(batch.events)} events could not be added up; they stay in the log until the database "
-                f"takes them: {reason_of(error)}"
-            ) from error
 
     async def _sign(self, connection: AsyncConnection, as_of_us: int, now_us: int) -> None:
         row = {"member": self._member, "as_of_us": as_of_us, "seen_us": now_us}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from weir_collectors.errors import DatabaseUrlError
+from weir_collectors.errors import DatabaseUnavailableError, DatabaseUrlError
 from weir_collectors.postgres import create_postgres_engine
 
 _POSTGRES: Final = ("postgresql", "postgres")
@@ -63,6 +63,22 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     options = _READ_ONLY_POSTGRES if engine.dialect.name == "postgresql" else {_READ_ONLY: True}
     async with engine.execution_options(**options).connect() as connection:
         yield connection
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise what the database does as an error of ours.
+
+    Args:
+        what: What did not happen, and what comes of it: how the message begins.
+
+    Raises:
+        DatabaseUnavailableError: The database, or the way to it, failed within.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise DatabaseUnavailableError(f"{what}: {reason_of(error)}") from error
 
 
 def reason_of(error: Exception) -> str:

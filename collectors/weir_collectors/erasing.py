@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, insert, select, text, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reason_of
+from weir_collectors.database import translated
 from weir_collectors.erasing_stages import STAGES, Stage, Target
 from weir_collectors.erasures import Scope, digest
-from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.tables_erasing import erasures
 from weir_core.clock import Clock
 
 _PAUSE_S: Final = 0.02
 _COLUMNS: Final = erasures.c
+_FAILED: Final = "erasing stopped where it is; give the same command again to go on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Eraser:
         Raises:
             DatabaseUnavailableError: The database does not answer now; nothing has begun.
         """
-        with _translated():
+        with translated(_FAILED):
             async with self._engine.begin() as connection:
                 await _wait_for_writers(connection)
                 run = await _unfinished(connection, scope, subject)
@@ -87,10 +85,10 @@ class Eraser:
         for number in range(run.stage, len(STAGES)):
             stage = STAGES[number](self._engine, run.target)
             position = run.position if number == run.stage else None
-            with _translated():
+            with translated(_FAILED):
                 async for progress in self._stage(run, number, stage, position):
                     yield progress
-        with _translated():
+        with translated(_FAILED):
             await self._note(run, finished_at_us=self._clock.wall_us())
 
     async def _stage(
@@ -157,13 +155,3 @@ async def _count(connection: AsyncConnection, run: ErasureRun, changed: int) -> 
 
 def _named(scope: Scope, subject: str, salt: str) -> str:
     return digest(subject, salt) if scope is Scope.USER else subject
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        raise DatabaseUnavailableError(
-            f"erasing stopped where it is; give the same command again to go on: {reason_of(error)}"
-        ) from error

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Table, select, tuple_
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from weir_collectors.database import reading, reason_of
-from weir_collectors.errors import DatabaseUnavailableError, InvalidPageError
+from weir_collectors.database import reading, translated
+from weir_collectors.errors import InvalidPageError
 from weir_collectors.kinds import EventKind
 from weir_collectors.tables import RECORDS
 
@@ -87,13 +86,9 @@ async def read_page(
         .order_by(table.c.timestamp_us.desc(), table.c.id.desc())
         .limit(limit + 1)
     )
-    try:
+    with translated(f"{kind} records cannot be read now; try again"):
         async with reading(engine) as connection:
             rows = (await connection.execute(statement)).all()
-    except (SQLAlchemyError, OSError) as error:
-        raise DatabaseUnavailableError(
-            f"{kind} records cannot be read now; try again: {reason_of(error)}"
-        ) from error
     more = len(rows) > limit
     page = rows[:limit]
     return RecordPage(

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import Update, case, insert, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reason_of
-from weir_collectors.errors import DatabaseUnavailableError
+from weir_collectors.database import translated
 from weir_collectors.kinds import EventKind
 from weir_collectors.ranges import RangeState, Run, Stretch
 from weir_collectors.tables_dead_letters import dead_letter_ranges
@@ -39,15 +37,13 @@ class RangeStore:
         if not runs:
             return
         rows = {}
-        try:
+        with translated(
+            f"{len(runs)} ranges of {kind} dead letters could not be written to the database; their "
+            "events stay in the log until it takes them"
+        ):
             async with self._engine.begin() as connection:
                 for run in runs:
                     rows[run] = await _save(connection, kind, run, now_us)
-        except (SQLAlchemyError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"{len(runs)} ranges of {kind} dead letters could not be written to the database; their "
-                f"events stay in the log until it takes them: {reason_of(error)}"
-            ) from error
         for run, row_id in rows.items():
             run.row_id = row_id
 
@@ -66,13 +62,9 @@ class RangeStore:
             )
             .values(state=RangeState.CLOSED.value, closed_at_us=now_us)
         )
-        try:
+        with translated(f"open ranges of {kind} dead letters could not be closed"):
             async with self._engine.begin() as connection:
                 await connection.execute(left)
-        except (SQLAlchemyError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"open ranges of {kind} dead letters could not be closed: {reason_of(error)}"
-            ) from error
 
 
 async def _save(connection: AsyncConnection, kind: EventKind, run: Run, now_us: int) -> int | None:

@@ -7,12 +7,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import select, tuple_
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from weir_collectors.database import reading, reason_of
+from weir_collectors.database import reading, translated
 from weir_collectors.decoding import ReadEvent, read_event
-from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import EventKind
 from weir_collectors.tables import RECORDS
 from weir_streams.log import LogRecord, Partition
@@ -60,11 +58,9 @@ async def recorded_events(engine: AsyncEngine, lost: LostStretch) -> AsyncIterat
             .order_by(table.c.timestamp_us, table.c.id)
             .limit(_PAGE)
         )
-        try:
+        with translated("records cannot be read now"):
             async with reading(engine) as connection:
                 rows = (await connection.execute(page)).all()
-        except (SQLAlchemyError, OSError) as error:
-            raise DatabaseUnavailableError(f"records cannot be read now: {reason_of(error)}") from error
         found = [event for row in rows if (event := _event(lost, row.value)) is not None]
         if found:
             yield found

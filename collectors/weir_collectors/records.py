@@ -8,13 +8,11 @@ from typing import Any
 
 from sqlalchemy import Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reason_of
+from weir_collectors.database import translated
 from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent
-from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import EventKind
 from weir_collectors.scrubbing import scrub_erased, scrub_letters
 from weir_collectors.tables import RECORDS, undecodable_events
@@ -59,7 +57,10 @@ class RecordStore:
         """
         if not (events or letters or undecodable):
             return 0
-        try:
+        with translated(
+            f"{len(events)} {kind} events could not be written to the database; they stay in the log "
+            "until it takes them"
+        ):
             async with self._engine.begin() as connection:
                 events = await scrub_erased(connection, events)
                 letters = await scrub_letters(connection, letters)
@@ -68,11 +69,6 @@ class RecordStore:
                 await insert_rows(
                     connection, undecodable_events, [_undecodable_row(item) for item in undecodable]
                 )
-        except (SQLAlchemyError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"{len(events)} {kind} events could not be written to the database; they stay in the log "
-                f"until it takes them: {reason_of(error)}"
-            ) from error
         return new
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, RowMapping, Table, case, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reading, reason_of
+from weir_collectors.database import reading, translated
 from weir_collectors.dead_letters import DeadLetter, LetterState
 from weir_collectors.decoding import ReadEvent
-from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.handled import Decision
 from weir_collectors.ranges import RangeState
 from weir_collectors.records import insert_rows
@@ -25,6 +23,7 @@ _LETTERS: Final = dead_letters.c
 _RANGES: Final = dead_letter_ranges.c
 _LEASE_US: Final = 60_000_000
 _REQUESTED: Final = LetterState.REQUESTED.value
+_FAILED: Final = "redrives wait until the database answers"
 
 
 class RedriveDesk:
@@ -47,7 +46,7 @@ class RedriveDesk:
     async def collectors(self) -> set[str]:
         """The slugs of the collectors that redrives are asked for."""
         slugs: set[str] = set()
-        with _translated():
+        with translated(_FAILED):
             async with reading(self._engine) as connection:
                 for table in (dead_letters, dead_letter_ranges):
                     asked = select(table.c.collector).where(table.c.state == _REQUESTED).distinct()
@@ -94,7 +93,7 @@ class RedriveDesk:
 
     async def unerased(self, events: Sequence[ReadEvent]) -> Sequence[ReadEvent]:
         """The events as they may still be shown: the log has what was erased from the database."""
-        with _translated():
+        with translated(_FAILED):
             async with reading(self._engine) as connection:
                 return await scrub_erased(connection, events)
 
@@ -163,19 +162,9 @@ class RedriveDesk:
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[AsyncConnection]:
-        with _translated():
+        with translated(_FAILED):
             async with self._engine.begin() as connection:
                 yield connection
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        raise DatabaseUnavailableError(
-            f"redrives wait until the database answers: {reason_of(error)}"
-        ) from error
 
 
 def _given_back(state: LetterState | RangeState, reason: str) -> dict[str, Any]:

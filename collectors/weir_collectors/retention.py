@@ -14,14 +14,12 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Column, ColumnElement, Table, delete, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.typing import FilteringBoundLogger
 
-from weir_collectors.database import reading, reason_of
+from weir_collectors.database import reading, translated
 from weir_collectors.days import DAY_US, OTHER_DAYS, Days, other_days
 from weir_collectors.dead_letters import LetterState
-from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.ranges import RangeState
 from weir_collectors.restarting import RestartSettings, keep_running, pause
 from weir_collectors.tables import RECORDS, undecodable_events
@@ -165,27 +163,17 @@ class Pruner:
         now_us = self._clock.wall_us()
         for table in RECORDS.values():
             days = Days(self._engine, table)
-            try:
+            with translated(f"the days of {table.name} could not be turned over; the next sweep tries again"):
                 await days.make_ahead(now_us)
                 dropped = await days.drop_before(now_us - int(self._settings.records_days * DAY_US))
-            except (SQLAlchemyError, OSError) as error:
-                raise DatabaseUnavailableError(
-                    f"the days of {table.name} could not be turned over; the next sweep tries again: "
-                    f"{reason_of(error)}"
-                ) from error
             if dropped:
                 self.status.days[table.name] += dropped
                 self._logger.info("pruned_days", table=table.name, days=dropped)
 
     async def _remove_some(self, aging: _Aging) -> int:
-        try:
+        with translated(f"old rows of {aging.name} could not be removed; the next sweep tries again"):
             ids = await self._too_old(aging)
             return await self._remove(aging, ids) if ids else 0
-        except (SQLAlchemyError, OSError) as error:
-            raise DatabaseUnavailableError(
-                f"old rows of {aging.name} could not be removed; the next sweep tries again: "
-                f"{reason_of(error)}"
-            ) from error
 
     async def _too_old(self, aging: _Aging) -> Sequence[int]:
         # In a transaction of its own that only reads: to look for rows may take long, and must lock nothing.

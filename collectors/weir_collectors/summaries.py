@@ -8,11 +8,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reading, reason_of
-from weir_collectors.errors import DatabaseUnavailableError
+from weir_collectors.database import reading, translated
 from weir_collectors.tables_accounting import SUMS, accountant_members, rollups_hourly
 
 _SILENT_AFTER_US: Final = 60_000_000
@@ -89,17 +87,13 @@ async def read_summary(
         DatabaseUnavailableError: The database cannot be read now.
     """
     statement = _statement(group_by, hours, where)
-    try:
+    with translated("the sums cannot be read now; try again"):
         async with reading(engine) as connection:
             as_of_us = await _as_of(connection)
             total = (
                 await connection.execute(select(func.count()).select_from(statement.subquery()))
             ).scalar_one()
             rows = (await connection.execute(statement.limit(limit).offset(offset))).all()
-    except (SQLAlchemyError, OSError) as error:
-        raise DatabaseUnavailableError(
-            f"the sums cannot be read now; try again: {reason_of(error)}"
-        ) from error
     return SummaryPage(tuple(_group(group_by, row) for row in rows), total, as_of_us)
 
 

@@ -6,23 +6,21 @@ another plugin's payloads, and so that tries are counted through restarts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import and_, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from weir_collectors.database import reading, reason_of
-from weir_collectors.errors import DatabaseUnavailableError
+from weir_collectors.database import reading, translated
 from weir_collectors.records import insert_new
 from weir_control.studio.tables import edge_payloads
 from weir_core.clock import Clock
 from weir_streams.payloads import EdgePayload, decode_payload
 
 _COLUMNS = edge_payloads.c
+_FAILED: Final = "edge payloads cannot be read or written now"
 
 
 class PayloadState(StrEnum):
@@ -81,7 +79,7 @@ class Inbox:
             return ()
         now_us = self._clock.wall_us()
         rows = [_row(arrival, now_us) for arrival in arrivals]
-        with _translated():
+        with translated(_FAILED):
             async with self._engine.begin() as connection:
                 await connection.execute(insert_new(edge_payloads, connection.dialect.name), rows)
         return {lane_of(arrival.payload) for arrival in arrivals}
@@ -91,7 +89,7 @@ class Inbox:
         waiting = select(_COLUMNS.edge_namespace, _COLUMNS.edge_id, _COLUMNS.plugin_id).where(
             _COLUMNS.state == PayloadState.WAITING
         )
-        with _translated():
+        with translated(_FAILED):
             async with reading(self._engine) as connection:
                 return {Lane(*row) for row in (await connection.execute(waiting.distinct())).all()}
 
@@ -110,7 +108,7 @@ class Inbox:
             .order_by(_COLUMNS.id)
             .limit(most)
         )
-        with _translated():
+        with translated(_FAILED):
             async with reading(self._engine) as connection:
                 rows = (await connection.execute(first)).mappings().all()
         return [
@@ -128,7 +126,7 @@ class Inbox:
     async def finish(self, delivered: Sequence[int]) -> None:
         """Forget payloads that a plugin has."""
         if delivered:
-            with _translated():
+            with translated(_FAILED):
                 async with self._engine.begin() as connection:
                     await connection.execute(delete(edge_payloads).where(_COLUMNS.id.in_(delivered)))
 
@@ -150,12 +148,12 @@ class Inbox:
 
     async def counts(self) -> dict[str, int]:
         """How many payloads there are, by state."""
-        with _translated():
+        with translated(_FAILED):
             async with reading(self._engine) as connection:
                 return await count_payloads(connection)
 
     async def _change(self, row_id: int, **values: object) -> None:
-        with _translated():
+        with translated(_FAILED):
             async with self._engine.begin() as connection:
                 await connection.execute(update(edge_payloads).where(_COLUMNS.id == row_id).values(**values))
 
@@ -206,13 +204,3 @@ def _row(arrival: Arrival, now_us: int) -> dict[str, object]:
 def _plain(text: str) -> str:
     """A text that every database takes."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        raise DatabaseUnavailableError(
-            f"edge payloads cannot be read or written now: {reason_of(error)}"
-        ) from error
