@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -13,6 +15,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
+from tests.streams.windows.bench import record
 from tests.support.gateway import eventually
 from tests.support.kafka_topics import arrived
 from tests.support.load import Load, anthropic, openai
@@ -26,6 +30,7 @@ from weir_cli.mock_upstream.process import running
 from weir_core.clock import parse_rfc3339, rfc3339
 from weir_core.webhook_signing import Signer
 from weir_streams.kafka.settings import KafkaSettings
+from weir_streams.log import LogRecord
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -184,3 +189,40 @@ def check_the_signatures(requests: list[tuple[dict[str, str], bytes]], alert: di
         assert msgspec.json.decode(body)["data"] == alert
         signed = Signer(SECRET).headers(alert["alert_id"], int(headers["webhook-timestamp"]), body)
         assert signed.items() <= headers.items()
+
+
+async def test_a_lost_store_is_made_anew_from_the_events(kafka: str, tmp_path: Path) -> None:
+    settings = await applied(kafka)
+    began_s = time.time()
+    await produced(settings, [record(offset, began_s - offset % 600) for offset in range(3000)])
+    async with streams_process(tmp_path / "windows", **streams_options(settings)) as streams:
+        await streams.ready()
+        before = await settled(settings, 3000)
+        assert await streams.stop() == 0
+        shutil.rmtree(tmp_path / "windows" / "streams")
+        await produced(settings, [record(3000, began_s)])
+        await streams.start()
+        after = await settled(settings, 3001)
+    assert len(after.items() - before.items()) == 1
+
+
+async def produced(settings: KafkaSettings, records: Iterable[LogRecord]) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, acks="all")
+    await producer.start()
+    try:
+        for one in records:
+            await producer.send(settings.topic(one.partition.topic), one.value, one.key)
+    finally:
+        await producer.stop()
+
+
+async def settled(settings: KafkaSettings, requests: int) -> dict[str, str]:
+    """The windows as JSON, once there are so many requests in them."""
+    found: dict[str, dict[str, Any]] = {}
+
+    async def all_there() -> bool:
+        found.update(await windows(settings))
+        return sum(window["requests"] for window in found.values()) == requests
+
+    await eventually(all_there, f"{requests} requests are in windows", within_s=60)
+    return {key: msgspec.json.encode(window).decode() for key, window in found.items()}

@@ -11,6 +11,7 @@ from weir_streams.billed import Batch, Mark
 from weir_streams.errors import EventsSkippedError
 from weir_streams.log import Bounds, LogRecord, Partition
 from weir_streams.reports import Logger
+from weir_streams.windows.stalling import shorter
 from weir_streams.windows.status import StreamsStatus
 from weir_streams.windows.store import Added, WindowStore, seconds
 from weir_streams.windows.sums import US_PER_S
@@ -72,6 +73,20 @@ class Adder:
     def horizon_s(self) -> int:
         """Windows that begin earlier are not kept."""
         return seconds(self._clock.wall_us() - self._keep_us)
+
+    def begin_again_where_shorter(self, bounds: Mapping[Partition, Bounds]) -> None:
+        """Read partitions anew that end before what was read of them: somebody has made the topic anew.
+
+        Their windows stay, and the marks still tell what is in them.
+        """
+        for partition in shorter(bounds, self.places):
+            self._logger.warning(
+                "the topic was made anew; it is read from its beginning",
+                topic=partition.topic,
+                partition=partition.name,
+                expected_offset=self.places.pop(partition),
+                end=bounds[partition].end,
+            )
 
     async def add(self, deliveries: asyncio.Queue[_Delivery], call: Callable[..., Awaitable[Added]]) -> None:
         """Wait for deliveries and add those that are there, in one transaction.

@@ -14,7 +14,7 @@ import msgspec
 
 from weir_core.clock import Clock
 from weir_core.errors import WeirError
-from weir_streams.errors import ConsumerStalledError, StoreBrokenError
+from weir_streams.errors import ConsumerStalledError, EventsSkippedError, StoreBrokenError
 from weir_streams.events import ANALYTICS_TOPIC
 from weir_streams.log import Bounds, Partition
 from weir_streams.reports import Logger
@@ -23,7 +23,7 @@ from weir_streams.windows.judging import Judge
 from weir_streams.windows.outbox import Connect, Outbox
 from weir_streams.windows.posting import PostingRound, WebhookPoster
 from weir_streams.windows.rules import Rules
-from weir_streams.windows.stalling import StallWatch, lag
+from weir_streams.windows.stalling import StallWatch, lag, shorter
 from weir_streams.windows.status import StreamsStatus
 from weir_streams.windows.store import WindowStore
 
@@ -124,6 +124,7 @@ class StreamsApp:
 
     async def _work(self, stop: asyncio.Event) -> None:
         goal = await self._goal(stop)
+        self._adder.begin_again_where_shorter(goal)
         self._logger.info("reading", events_to_read=lag(goal, self._adder.places))
         await self._reader.start()
         jobs = [asyncio.create_task(job) for job in self._jobs(goal)]
@@ -199,11 +200,7 @@ class StreamsApp:
         stall = StallWatch(self._settings.stall_s, self._clock.monotonic)
         while True:
             self._reader.check()
-            try:
-                self.status.lag = lag(await self._tail.bounds(TOPICS, 0), self._adder.places)
-            except WeirError as error:
-                self.status.lag = None
-                self._failed("lag is not known", error)
+            await self._look()
             if self.status.stalled is not None:
                 raise ConsumerStalledError(self.status.stalled)
             if stall.stalled(self.status.lag, sum(self._adder.places.values())):
@@ -212,6 +209,18 @@ class StreamsApp:
                     f"{self.status.lag} events wait and none was read for {self._settings.stall_s:g} s"
                 )
             await asyncio.sleep(self._settings.look_every_s)
+
+    async def _look(self) -> None:
+        before = dict(self._adder.places)
+        try:
+            ends = await self._tail.bounds(TOPICS, 0)
+        except WeirError as error:
+            self.status.lag = None
+            self._failed("lag is not known", error)
+            return
+        self.status.lag = lag(ends, self._adder.places)
+        if shorter(ends, before):
+            raise EventsSkippedError("the topic ends before what was read of it; it was made anew")
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

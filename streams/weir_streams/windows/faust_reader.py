@@ -26,6 +26,7 @@ _STOP_WITHIN_S: Final = 10.0
 _BUFFERED: Final = 4096
 
 Places = Callable[[], Mapping[Partition, int]]
+"""By partition, the offset to read on at."""
 
 
 class Delivery(NamedTuple):

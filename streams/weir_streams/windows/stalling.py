@@ -14,6 +14,11 @@ def lag(ends: Mapping[Partition, Bounds], places: Mapping[Partition, int]) -> in
     )
 
 
+def shorter(ends: Mapping[Partition, Bounds], places: Mapping[Partition, int]) -> list[Partition]:
+    """Partitions that end before what was read of them."""
+    return [partition for partition, bounds in ends.items() if bounds.end < places.get(partition, 0)]
+
+
 class StallWatch:
     """Told of lag and progress now and then.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from tests.support.servers.kafka import KafkaServer
 from weir_core.clock import SystemClock
 from weir_core.errors import SettingsError
 from weir_streams.errors import KafkaRefusedError, LogUnavailableError
-from weir_streams.events import EVENT_TOPICS
+from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS
 from weir_streams.kafka.event_log import KafkaEventLog
-from weir_streams.kafka.publisher import Publisher
+from weir_streams.kafka.publisher import Outgoing, Publisher
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings, Security
 from weir_streams.kafka.topics import TopicOptions, open_topic_admin, planned_topics
+from weir_streams.log import Partition
+from weir_streams.windows.faust_reader import FaustReader
 
 PASSWORD = "a password of the tests"
 
@@ -76,6 +79,25 @@ async def test_topics_producers_and_consumers_get_in_with_the_right_password(bro
     consumer = await log.consumer("group", EVENT_TOPICS)
     assert sum((await consumer.lag()).values()) == 0
     await consumer.close()
+
+
+@pytest.mark.system
+async def test_faust_gets_in_with_them_too(broker: SecureBroker, tmp_path: Path) -> None:
+    settings = broker.settings()
+    async with open_topic_admin(settings) as admin:
+        await admin.apply(planned_topics(settings, TopicOptions(partitions=1)))
+    publisher = await Publisher.open(settings, RelaySettings())
+    record = Outgoing(Partition(ANALYTICS_TOPIC, ""), 1, b"key", b"value", [], 0)
+    for batch in await publisher.send([record]):
+        await batch.acknowledged()
+    await publisher.abandon()
+    reader = FaustReader(
+        settings, group="group", instance="here", topics=[ANALYTICS_TOPIC], places=dict, scratch=tmp_path
+    )
+    await reader.start()
+    delivery = await asyncio.wait_for(reader.deliveries.get(), 60)
+    assert (delivery.record.key, delivery.record.value) == (b"key", b"value")
+    await reader.stop()
 
 
 @pytest.mark.system

@@ -13,7 +13,12 @@ from tests.streams.support import RecordingLogger
 from tests.streams.windows.bench import LENGTH_S, NOON_S, PARTITION, HeldClock, new_store, record
 from tests.support.gateway import eventually
 
-from weir_streams.errors import ConsumerFailedError, ConsumerStalledError, LogUnavailableError
+from weir_streams.errors import (
+    ConsumerFailedError,
+    ConsumerStalledError,
+    EventsSkippedError,
+    LogUnavailableError,
+)
 from weir_streams.kafka.publisher import Outgoing
 from weir_streams.log import Bounds, LogRecord, Partition
 from weir_streams.windows.app import StreamsApp, StreamsSettings
@@ -124,6 +129,7 @@ async def test_nothing_is_published_until_all_is_read_that_was_there_at_the_star
 async def test_a_clean_end_publishes_what_was_added_and_says_so(tmp_path: Path) -> None:
     async with bench(tmp_path, 0, publish_every_s=3600.0) as held:
         await held.until(lambda: held.app.status.caught_up, "it has caught up")
+        held.log.end = 1
         held.log.give(0)
         await held.until(lambda: held.app.status.added == 1, "an event is added")
     assert held.sent("weir.spend.v1") == 1
@@ -176,3 +182,18 @@ async def test_windows_that_are_not_kept_are_taken_out_of_the_topic(tmp_path: Pa
         await held.until(lambda: held.sent("weir.spend.v1") == 2, "it is taken out")
         first, last = held.publisher.sent
         assert (first.key, last.value) == (last.key, None)
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning_by_the_next_process(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, 2) as held:
+        held.log.give(0, 1)
+        await held.until(lambda: held.app.status.added == 2, "two events are added")
+        held.log.end = 1
+        with pytest.raises(EventsSkippedError, match="made anew"):
+            await held.running
+    async with bench(tmp_path, 1) as held:
+        await held.until(lambda: held.app.status.lag == 1, "there is something to read")
+        held.log.deliveries.put_nowait(Delivery(record(0, spool_seq=3), lambda: None))
+        await held.until(lambda: held.app.status.added == 1, "it is added")
