@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from structlog import get_logger
 
 from weir_cli.collector_metrics import CollectorMetrics
+from weir_cli.control_metrics import ControlMetrics
 from weir_cli.payload_metrics import DeliveryMetrics
 from weir_cli.relay_metrics import RelayMetrics
 from weir_cli.roles.edge_payloads import pending_gauge
@@ -53,6 +54,8 @@ def exposed() -> set[str]:
     for metrics in (Metrics, RelayMetrics, CollectorMetrics, DeliveryMetrics, StreamsMetrics, pending_gauge):
         metrics(registry)
     SpoolWatch(registry, retention_s=1, logger=get_logger())
+    nobody: Any = None
+    ControlMetrics(registry, leader=nobody, publisher=nobody)
     names = set()
     for family in registry.collect():
         names |= {f"{family.name}_total"} if family.type == "counter" else {family.name}
