@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -58,13 +59,12 @@ class Api:
 
 
 def smoke(options: argparse.Namespace) -> None:
-    """Set everything up at the first gateway, call through all, and look for what the calls left."""
-    api, name = Api(options.gateways[0], options.token), f"smoke-{uuid.uuid4().hex[:8]}"
+    """Set everything up in control, call through all gateways, and look for what the calls left."""
+    api, name = Api(options.control, options.token), f"smoke-{uuid.uuid4().hex[:8]}"
     endpoint = {"vendor": "openai", "api_endpoint": options.upstream, "api_key": _MOCK_KEY}
     stored, indexed = (api.write("llms", name=slug, slug=slug, **endpoint) for slug in (name, f"{name}-es"))
     plugin = add_collector(api, name, indexed["id"])
-    for gateway in options.gateways:
-        until(f"the collector runs beside {gateway}", lambda at=gateway: runs(Api(at, options.token), plugin))
+    until("the collector runs", lambda: runs(api, plugin))
     app = api.write("apps", name=name, llm_ids=[stored["id"], indexed["id"]])
     secret = api.write(f"apps/{app['id']}/credentials", name=name)["secret"]
     try:
@@ -80,6 +80,8 @@ def smoke(options: argparse.Namespace) -> None:
         until("sums of all calls", lambda: summed(api, app["id"]) == count * 2)
     finally:
         api.write(f"plugins/{plugin}", "PATCH", is_active=False)
+    if options.streams:
+        until("windows of spend have events", lambda: counted(f"{options.streams}/metrics"))
     for url in options.metrics:
         until(f"metrics at {url}", lambda at=url: b"\nweir_" in ask(at))
     if options.prometheus:
@@ -108,7 +110,7 @@ def add_collector(api: Api, name: str, llm_id: int) -> int:
 
 
 def runs(api: Api, plugin_id: int) -> bool:
-    """Whether every process of a gateway that should run a plugin does, as it was last changed."""
+    """Whether every process that should run a plugin does, as it was last changed."""
     workers = api.get(f"plugins/{plugin_id}/health")["workers"]
     return bool(workers) and all(worker["state"] == "ready" for worker in workers.values())
 
@@ -140,6 +142,12 @@ def summed(api: Api, app_id: int) -> int:
     return sum(row["requests"] for row in rows if str(row["app_id"]) == str(app_id))
 
 
+def counted(metrics: str) -> bool:
+    """Whether events have been added to windows of spend."""
+    added = re.search(rb'^weir_streams_events_total{result="added"} (\S+)', ask(metrics), re.MULTILINE)
+    return added is not None and float(added[1]) > 0
+
+
 def all_up(prometheus: str) -> bool:
     """Whether Prometheus has reached every target at its last try."""
     found = json.loads(ask(f"{prometheus}/api/v1/query?query=up"))["data"]["result"]
@@ -165,8 +173,10 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--upstream", required=True, metavar="URL")
+    parser.add_argument("--control", required=True, metavar="URL")
     parser.add_argument("--elasticsearch", required=True, metavar="URL")
     parser.add_argument("--metrics", action="append", default=[], metavar="URL")
+    parser.add_argument("--streams", metavar="URL")
     parser.add_argument("--prometheus", metavar="URL")
     parser.add_argument("gateways", nargs="+", metavar="GATEWAY")
     parser.set_defaults(token=os.environ.get("WEIR_ADMIN_TOKEN"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -141,7 +142,16 @@ def test_the_image_copies_what_exists_installs_from_the_lock_and_runs_as_nobody_
 
 
 def test_every_part_of_a_service_is_one_that_compose_knows() -> None:
-    assert set(stack()) <= {"name", "services", "volumes", "x-weir", "x-gateway", "x-collector"}
+    assert set(stack()) <= {
+        "name",
+        "services",
+        "volumes",
+        "x-weir",
+        "x-database",
+        "x-proxy",
+        "x-proxy-environment",
+        "x-collector",
+    }
     for name, service in stack()["services"].items():
         assert set(service) <= _KEYS, name
         assert set(service.get("healthcheck", {})) <= _HEALTH_KEYS, name
@@ -171,9 +181,12 @@ def test_ports_are_published_to_this_machine_alone() -> None:
     assert len({port.split(":")[1] for port in published}) == len(published)
 
 
+def asked_secrets() -> set[str]:
+    return set(re.findall(r"\$\{(\w+):\?", (COMPOSE / "compose.yaml").read_text()))
+
+
 def test_the_secrets_that_the_stack_asks_for_are_those_that_its_command_makes() -> None:
-    asked = set(re.findall(r"\$\{(\w+):\?", (COMPOSE / "compose.yaml").read_text()))
-    assert asked == set(re.findall(r'echo "(\w+)=', (COMPOSE / "up").read_text()))
+    assert asked_secrets() == set(re.findall(r'echo "(\w+)=', (COMPOSE / "up").read_text()))
 
 
 def test_the_smoke_test_is_called_as_it_is_written_with_services_of_the_stack() -> None:
@@ -190,10 +203,9 @@ def test_compose_itself_takes_the_file_where_it_is_installed() -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
         return
-    secrets = ("WEIR_ENCRYPTION_KEYS", "WEIR_ADMIN_TOKEN", "POSTGRES_PASSWORD", "GRAFANA_PASSWORD")
     done = subprocess.run(
         [docker, "compose", "-f", str(COMPOSE / "compose.yaml"), "--profile", "smoke", "config", "--quiet"],
-        env=dict.fromkeys(secrets, "x"),
+        env={**os.environ, **dict.fromkeys(asked_secrets(), "x")},
         capture_output=True,
         text=True,
     )
