@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import msgspec
-from tests.collectors.conftest import proxy_log
+from tests.fakes.gateway_events import proxy_log
 
 from weir_collectors.builtin.files import FileCollector
 from weir_sdk import ProxyLog

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import BOTH_DATABASES, MOMENT_US, FakeLog, analytics, budget_usage
+from tests.collectors.conftest import BOTH_DATABASES
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import MOMENT_US, analytics, budget_usage
 
 from weir_collectors.accountant import Accountant, AccountantSettings
 from weir_collectors.backoff import Backoff

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Integer, cast, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import MOMENT_US, analytics, append_family, budget_usage, open_spool
+from tests.collectors.conftest import append_family, open_spool
+from tests.fakes.gateway_events import MOMENT_US, analytics, budget_usage
 
 from weir_collectors.tables_accounting import (
     accountant_offsets,

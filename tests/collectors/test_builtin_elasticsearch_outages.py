@@ -10,16 +10,10 @@ from typing import Any
 import pytest
 from elasticsearch import AsyncElasticsearch
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    FakeFeed,
-    FakeLog,
-    Start,
-    analytics,
-    plugin,
-    proxy_log,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import Start, rows, stored_ids
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import analytics, plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed
 from tests.support.elastic_front import (
     ElasticFront,
     Mood,

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.collectors.conftest import FakeFeed, FakeHost, FakeLog, Start, plugin, proxy_log
+from tests.collectors.conftest import Start
 from tests.collectors.file_collector_process import NoContext
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost
 from tests.fakes.sdk_events import a_log, a_usage
 from tests.support.certificates import Authority
 from tests.support.puppet import Puppet, PuppetCall, puppet

@@ -7,20 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.collectors.conftest import (
-    FakeHost,
-    analytics,
-    batch_handles,
-    budget_usage,
-    handles,
-    hangs,
-    never_opens,
-    passes,
-    plugin,
-    proxy_log,
-    raises,
-    record,
-)
+from tests.collectors.conftest import never_opens
+from tests.fakes.gateway_events import analytics, budget_usage, plugin, proxy_log, record
+from tests.fakes.plugin_host import FakeHost, batch_handles, handles, hangs, passes, raises
 
 from weir_collectors.backoff import Backoff
 from weir_collectors.breaker import Breaker, BreakerSettings

@@ -10,14 +10,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    analytics,
-    append_family,
-    budget_usage,
-    open_spool,
-    proxy_log,
-    stored_ids,
-)
+from tests.collectors.conftest import append_family, open_spool, stored_ids
+from tests.fakes.gateway_events import analytics, budget_usage, proxy_log
 
 from weir_collectors.kinds import EventKind
 from weir_collectors.tables import RECORDS

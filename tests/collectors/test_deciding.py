@@ -11,25 +11,10 @@ import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    SETTINGS,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    analytics,
-    batch_handles,
-    budget_usage,
-    handles,
-    hangs,
-    llm,
-    passes,
-    plugin,
-    proxy_log,
-    raises,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import SETTINGS, Start, rows, stored_ids
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import analytics, budget_usage, llm, plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost, batch_handles, handles, hangs, passes, raises
 
 from weir_collectors.consuming import GroupSettings
 from weir_collectors.kinds import EventKind

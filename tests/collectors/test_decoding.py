@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.collectors.conftest import MOMENT_US, analytics, budget_usage, proxy_log, record
+from tests.fakes.gateway_events import MOMENT_US, analytics, budget_usage, proxy_log, record
 
 from weir_collectors.decoding import read_event
 from weir_collectors.errors import UnreadableEventError

@@ -9,19 +9,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    FakeFeed,
-    Start,
-    analytics,
-    append_family,
-    budget_usage,
-    llm,
-    open_spool,
-    plugin,
-    proxy_log,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import Start, append_family, open_spool, rows, stored_ids
+from tests.fakes.gateway_events import analytics, budget_usage, llm, plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed
 
 from weir_collectors.tables import (
     records_analytics,

@@ -13,20 +13,10 @@ from sqlalchemy import event as events
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    MOMENT_US,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    analytics,
-    budget_usage,
-    plugin,
-    proxy_log,
-    record,
-    rows,
-)
+from tests.collectors.conftest import BOTH_DATABASES, Start, rows
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import MOMENT_US, analytics, budget_usage, plugin, proxy_log, record
+from tests.fakes.plugin_host import FakeFeed, FakeHost
 
 from weir_collectors.book import Book
 from weir_collectors.dead_letters import DeadLetter

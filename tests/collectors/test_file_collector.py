@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.collectors.conftest import analytics, budget_usage, plugin, proxy_log
 from tests.collectors.file_collector_process import NoContext
+from tests.fakes.gateway_events import analytics, budget_usage, plugin, proxy_log
 
 from weir_collectors.builtin.day_files import DayFiles
 from weir_collectors.builtin.files import FileCollector

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.collectors.conftest import plugin
+from tests.fakes.gateway_events import plugin
 
 from weir_collectors.groups import observer_groups
 from weir_core.snapshot import Snapshot

@@ -7,21 +7,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    analytics,
-    hangs,
-    plugin,
-    proxy_log,
-    raises,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import BOTH_DATABASES, Start, rows, stored_ids
 from tests.collectors.sinks import Sink
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import analytics, plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost, hangs, raises
 
 from weir_collectors.groups import observer_group
 from weir_collectors.kinds import EventKind

@@ -7,20 +7,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Running,
-    Start,
-    handles,
-    plugin,
-    proxy_log,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import BOTH_DATABASES, Running, Start, rows, stored_ids
 from tests.collectors.sinks import Sink
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost, handles
 
 from weir_collectors.kinds import EventKind
 from weir_collectors.tables import records_proxy_logs

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import proxy_log, record, rows, stored_ids
+from tests.collectors.conftest import rows, stored_ids
+from tests.fakes.gateway_events import proxy_log, record
 
 from weir_collectors.database import create_engine, reading, reason_of
 from weir_collectors.days import DAY_US, Days

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    MOMENT_US,
-    analytics,
-    budget_usage,
-    only_sqlite,
-    proxy_log,
-    record,
-)
+from tests.collectors.conftest import BOTH_DATABASES, only_sqlite
+from tests.fakes.gateway_events import MOMENT_US, analytics, budget_usage, proxy_log, record
 
 from weir_collectors.decoding import read_event
 from weir_collectors.errors import DatabaseUnavailableError, InvalidPageError

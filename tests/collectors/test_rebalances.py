@@ -7,17 +7,10 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    analytics,
-    plugin,
-    proxy_log,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import Start, rows, stored_ids
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import analytics, plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost
 
 from weir_collectors.accountant import Accountant, AccountantSettings
 from weir_collectors.book import Book

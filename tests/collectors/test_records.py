@@ -9,16 +9,8 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    analytics,
-    budget_usage,
-    only_sqlite,
-    proxy_log,
-    record,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import BOTH_DATABASES, only_sqlite, rows, stored_ids
+from tests.fakes.gateway_events import analytics, budget_usage, proxy_log, record
 
 from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent, read_event

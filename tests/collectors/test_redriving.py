@@ -9,18 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    plugin,
-    proxy_log,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import BOTH_DATABASES, Start, rows, stored_ids
 from tests.collectors.sinks import Sink
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost
 
 from weir_collectors.errors import NoDeadLetterError
 from weir_collectors.redrive_requests import (

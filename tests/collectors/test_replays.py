@@ -7,20 +7,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    MOMENT_US,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    handles,
-    plugin,
-    proxy_log,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import BOTH_DATABASES, Start, rows, stored_ids
 from tests.collectors.sinks import Sink
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import MOMENT_US, plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost, handles
 
 from weir_collectors.replays import Replay, Replaying, request_replay
 from weir_collectors.tables import records_proxy_logs

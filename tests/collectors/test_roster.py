@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.collectors.conftest import QUICK, FakeHost, llm, never_opens, plugin
+from tests.collectors.conftest import QUICK, never_opens
+from tests.fakes.gateway_events import llm, plugin
+from tests.fakes.plugin_host import FakeHost
 
 from weir_collectors.errors import UnsupportedCollectorError
 from weir_collectors.kinds import EventKind

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
-from tests.collectors.conftest import QUICK, analytics, budget_usage, never_opens, plugin, proxy_log, record
+from tests.collectors.conftest import QUICK, never_opens
+from tests.fakes.gateway_events import analytics, budget_usage, plugin, proxy_log, record
 
 from weir_collectors.collector import Collector
 from weir_collectors.decoding import read_event

@@ -7,21 +7,11 @@ from typing import Any, Literal
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    BOTH_DATABASES,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    handles,
-    hangs,
-    passes,
-    plugin,
-    proxy_log,
-    rows,
-    stored_ids,
-)
+from tests.collectors.conftest import BOTH_DATABASES, Start, rows, stored_ids
 from tests.collectors.sinks import Sink
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost, handles, hangs, passes
 
 from weir_collectors.tables import records_proxy_logs
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 import pytest
-from tests.collectors.conftest import record
+from tests.fakes.gateway_events import record
 
 from weir_collectors.window import Window, WindowLimits
 from weir_streams.log import Partition

@@ -7,21 +7,10 @@ from typing import Any
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import (
-    SETTINGS,
-    FakeFeed,
-    FakeHost,
-    FakeLog,
-    Start,
-    analytics,
-    handles,
-    hangs,
-    passes,
-    plugin,
-    proxy_log,
-    raises,
-    stored_ids,
-)
+from tests.collectors.conftest import SETTINGS, Start, stored_ids
+from tests.fakes.event_log import FakeLog
+from tests.fakes.gateway_events import analytics, plugin, proxy_log
+from tests.fakes.plugin_host import FakeFeed, FakeHost, handles, hangs, passes, raises
 
 from weir_collectors.consuming import GroupSettings
 from weir_collectors.kinds import DECIDING_GROUPS, EventKind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from tests.collectors.conftest import analytics, budget_usage, proxy_log
+from tests.fakes.gateway_events import analytics, budget_usage, proxy_log
 
 import weir_sdk
 from weir_streams.events import Analytics, BudgetUsage, Event, ProxyLog
