@@ -41,11 +41,12 @@ class Leader:
         self._task = asyncio.create_task(self._run(), name="leadership")
 
     async def stop(self) -> None:
-        """Let another lead at once."""
+        """Let another lead at once; what only the leader runs is cancelled."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.leadership.resign()
+        await self._tell()
 
     async def while_leading(self, work: Work) -> None:
         """Run ``work`` whenever this process leads, and cancel it when it leads no more, until cancelled.
@@ -77,9 +78,12 @@ class Leader:
             except (SQLAlchemyError, OSError) as error:
                 _log.warning("the database does not say who leads", error=type(error).__name__)
                 await self.leadership.resign()
-            async with self._asked:
-                self._asked.notify_all()
+            await self._tell()
             await self._sleep(_ASK_EVERY_S)
+
+    async def _tell(self) -> None:
+        async with self._asked:
+            self._asked.notify_all()
 
     async def _until_not(self, epoch: int | None) -> int | None:
         async with self._asked:

@@ -14,6 +14,7 @@ import pytest
 from tests.streams.kafka.bench import kafka_settings
 from tests.support.gateway import Gateway, eventually
 from tests.support.kafka_topics import arrived
+from tests.support.roles import RoleProcess
 from tests.support.servers.kafka import KafkaServer
 
 from weir_cli.mock_upstream.process import DEFAULT_KEY, RunningMock
@@ -41,10 +42,11 @@ def broker(kafka_programs: None, tmp_path: Path) -> Iterator[KafkaServer]:
 
 @dataclass
 class Installation:
-    """Two control processes on one Postgres, and a proxy that knows neither."""
+    """Two control processes and a collectors process on one Postgres, and a proxy that knows it not."""
 
     controls: list[Gateway]
     proxy: Gateway
+    collectors: RoleProcess
     kafka: KafkaSettings
     secret: str = ""
 
@@ -108,8 +110,10 @@ async def installation(
             **shared,
         )
         opened.push_async_callback(proxy.close)
-        await proxy.start()
-        made = Installation(controls, proxy, kafka)
+        collectors = RoleProcess("collect", tmp_path / "collect", database_url=migrated_postgres, **shared)
+        opened.push_async_callback(collectors.close)
+        await asyncio.gather(proxy.start(), collectors.start())
+        made = Installation(controls, proxy, collectors, kafka)
         await configure(made, upstream)
         yield made
 
@@ -129,9 +133,12 @@ async def test_a_proxy_without_a_database_serves_on_whoever_is_killed(
 ) -> None:
     answers = [await installation.ask()]
     await seen_by(installation.controls, installation.proxy)
+    assert (await installation.proxy.api.get("/api/v1/llms")).status_code == 404
     leader = await installation.leader()
     await leader.kill_everything()
     [survivor] = [control for control in installation.controls if control is not leader]
+    [record] = await survivor.recorded("proxy-logs", 1)
+    assert (record["request_id"], record["edge_id"]) == (answers[0].headers["x-request-id"], "far-away")
     await installation.write(survivor, "PATCH", "apps/1", is_active=False)
     assert (await installation.ask()).status_code == 403
     await installation.write(survivor, "PATCH", "apps/1", is_active=True)

@@ -54,7 +54,7 @@ async def run(context: RoleContext) -> None:
 
 
 async def run_alone(context: RoleContext) -> None:
-    """Consume as ``run`` does, with a configuration from Kafka, and with a relay for what plugins send."""
+    """Consume as ``run`` does, with a configuration from Kafka, and a relay where there is no gateway's."""
     settings = context.settings
     feed = FileConfigFeed(context.data_dir.config / context.name, context.keyring, context.logger)
     topic = ConfigTopic(kafka_settings(settings.kafka), context.keyring, settings.edge_namespace)
@@ -63,8 +63,10 @@ async def run_alone(context: RoleContext) -> None:
     async with AsyncExitStack() as opened:
         opened.push_async_callback(engine.dispose)
         opened.callback(asyncio.create_task(follower.run()).cancel)
-        # What it has not delivered at the end, it does after the next start.
-        opened.callback(asyncio.create_task(relay_of(context).run(asyncio.Event())).cancel)
+        if not context.data_dir.lock.exists():
+            # There is no gateway here whose relay delivers what plugins send. What is left over at the end
+            # follows after the next start.
+            opened.callback(asyncio.create_task(relay_of(context).run(asyncio.Event())).cancel)
         await _run(context, feed, partial(_report_to_database, context, engine))
 
 
