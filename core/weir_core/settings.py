@@ -29,6 +29,7 @@ from weir_core.streams_options import StreamsOptions
 
 ENVIRONMENT_PREFIX: Final = "WEIR_"
 
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
 _SECRETS: Final = frozenset({"admin_token", "encryption_keys", "edge_token", "database_url"})
@@ -45,6 +46,15 @@ def _known_database(value: SecretStr | None) -> SecretStr | None:
     schemes = ("sqlite:///", "sqlite+aiosqlite:///", "postgresql://", "postgresql+asyncpg://", "postgres://")
     if value is not None and not value.get_secret_value().startswith(schemes):
         raise ValueError("must begin with sqlite:/// or postgresql://; leave it out for weir.db in data_dir")
+    return value
+
+
+def _namespace(value: str) -> str:
+    # As the management API has it for objects: any other is nobody's, and no topic's name.
+    if value and not _NAMESPACE.fullmatch(value):
+        raise ValueError(
+            "must begin with a letter or a digit and have only these, dots, underscores and hyphens"
+        )
     return value
 
 
@@ -151,7 +161,7 @@ class Settings(OptionsTable):
         description="What `weir proxy` reports with: a token of role `edge`, bound to its `edge_namespace`.",
     )
     edge_id: str = Field(default="", max_length=128, description="Name of this gateway in its events.")
-    edge_namespace: str = Field(
+    edge_namespace: Annotated[str, AfterValidator(_namespace)] = Field(
         default="",
         max_length=128,
         description="Serve only the objects of this namespace and those without one.",

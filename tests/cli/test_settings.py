@@ -104,6 +104,7 @@ def test_a_password_in_an_address_is_not_repeated() -> None:
             "WEIR_ELASTICSEARCH_URL must begin with https:// or http:// and a host, without user",
         ),
         ({"file": {"elasticsearch_url": "x"}}, "weir.toml: elasticsearch_url must begin with https://"),
+        ({"environ": {"WEIR_EDGE_NAMESPACE": "a b"}}, "WEIR_EDGE_NAMESPACE must begin with a letter"),
         ({"environ": {"WEIR_CONTROL_URL": "x"}}, "WEIR_CONTROL_URL must begin with https://"),
     ],
 )
