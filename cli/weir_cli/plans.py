@@ -68,17 +68,17 @@ def children(household: Household, listeners: Listeners, demo_upstream: Command 
     """Those of ``weir serve``.
 
     Proxies stop first, so that nothing is cut off; then what reads their events; then what serves both. With
-    Kafka there is a relay, which on its way out delivers what the proxies left.
+    Kafka there is a relay, which on its way out delivers what all of these left in their spools.
     """
     plans = _proxies(household, "run", listeners.of_proxies)
     if household.settings.kafka.bootstrap_servers is not None:
-        plans.append(_relay(household, stop_order=1))
+        plans.append(_relay(household, stop_order=3))
     collectors = household.child("collectors", "weir_cli.roles.collectors:run")
     plans.append(ChildPlan("collectors", collectors, stop_order=1, grace_s=_COLLECTORS_GRACE_S))
     control = household.child("control", "weir_cli.roles.control:run", listeners.control, listeners.internal)
     plans.append(ChildPlan("control", control, stop_order=2, grace_s=_CONTROL_GRACE_S))
     if demo_upstream is not None:
-        plans.append(ChildPlan("demo-upstream", demo_upstream, stop_order=3, grace_s=_CONTROL_GRACE_S))
+        plans.append(ChildPlan("demo-upstream", demo_upstream, stop_order=4, grace_s=_CONTROL_GRACE_S))
     return plans
 
 

@@ -87,9 +87,10 @@ def test_with_kafka_the_spool_waits_for_the_relay_alone() -> None:
     assert spool_settings(settings_of(SECURE)).required_groups == (RELAY_GROUP,)
 
 
-def test_the_relay_is_a_child_that_stops_behind_the_proxies(tmp_path: Path) -> None:
+def test_the_relay_is_a_child_that_stops_behind_all_that_write_spools(tmp_path: Path) -> None:
     plans = {plan.name: plan for plan in planned(tmp_path, settings_of(SECURE))}
-    assert plans["relay"].stop_order > plans["proxy-1"].stop_order
+    for writer in ("proxy-1", "collectors", "control"):
+        assert plans["relay"].stop_order > plans[writer].stop_order
     assert plans["relay"].grace_s > settings_of(SECURE).kafka.relay_drain_seconds
     assert (
         Orders.decode(plans["relay"].command.first_line).settings["kafka"]["sasl_password"] == "very secret"
