@@ -94,9 +94,10 @@ async def test_everything_is_killed_under_load_and_the_books_are_right(kafka: st
 
 @asynccontextmanager
 async def under_load(tmp_path: Path, settings: KafkaSettings) -> AsyncIterator[tuple[World, Load]]:
-    """A gateway of two workers with calls to both vendors under way."""
+    """A gateway of two workers with calls to both vendors under way; at its end a busy machine has time."""
+    options = kafka_options(settings) | {"kafka_relay_drain_seconds": "50"}
     with running(tmp_path / "calls.jsonl", first_byte_ms=10, chunk_ms=2) as upstream:
-        async with open_world(tmp_path / "data", upstream, workers="2", **kafka_options(settings)) as world:
+        async with open_world(tmp_path / "data", upstream, workers="2", **options) as world:
             headers = dict(world.client.headers)
             load = Load(world.gateway.url, (openai("gpt"), anthropic("claude")), headers)
             load.start()

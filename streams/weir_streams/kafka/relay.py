@@ -134,7 +134,20 @@ class Relay:
             except (StreamsError, OSError) as error:
                 self._failures += 1
                 self._note_failure(error)
-            await self._sleep(min(_FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10), _LONGEST_PAUSE_S))
+            await self._pause(stop)
+
+    async def _pause(self, stop: asyncio.Event) -> None:
+        """Longer after each failure; short once it is to stop: there is only so long for what is left."""
+        if stop.is_set():
+            await self._sleep(_FIRST_PAUSE_S)
+            return
+        pause_s = min(_FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10), _LONGEST_PAUSE_S)
+        waits = [asyncio.ensure_future(wait) for wait in (self._sleep(pause_s), stop.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _note_failure(self, error: Exception) -> None:
         self.status.deliveries_failed += 1

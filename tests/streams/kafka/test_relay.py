@@ -190,6 +190,39 @@ async def test_events_are_relayed_as_they_are_written(kafka: str, tmp_path: Path
     assert len([one for one in await arrived(settings) if one.topic == ANALYTICS_TOPIC]) == 5
 
 
+async def test_a_stop_ends_the_pause_after_a_failure_so_that_there_is_time_to_drain(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings)
+    with closing(open_spool(tmp_path)) as spool:
+        append(spool, 1)
+    stop, pausing = asyncio.Event(), asyncio.Event()
+
+    async def connect() -> Publisher:
+        if not stop.is_set():
+            raise LogUnavailableError("the brokers are away")
+        return await Publisher.open(settings, QUICK)
+
+    async def sleep(seconds: float) -> None:
+        pausing.set()
+        await asyncio.Event().wait()
+
+    relay = Relay(
+        tmp_path,
+        connect=connect,
+        settings=QUICK,
+        clock=SystemClock(),
+        logger=RecordingLogger(),
+        sleep=sleep,
+    )
+    draining = asyncio.create_task(relay.run(stop))
+    await pausing.wait()
+    stop.set()
+    assert await draining == 0
+    assert relay.status.sent_events == 3
+
+
 async def test_what_cannot_be_drained_is_counted(tmp_path: Path) -> None:
     with closing(open_spool(tmp_path)) as spool:
         append(spool, 1)
