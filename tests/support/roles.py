@@ -74,4 +74,16 @@ class RoleProcess:
         """Ask it to end, as an operator would; return its exit code."""
         assert self._process is not None
         self._process.terminate()
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait until it has ended, by itself or not; return its exit code."""
+        assert self._process is not None
         return await asyncio.wait_for(self._process.wait(), 60)
+
+    async def health(self) -> httpx2.Response | None:
+        """What it says of itself; None while it does not answer."""
+        with contextlib.suppress(httpx2.TransportError):
+            async with httpx2.AsyncClient() as client:
+                return await client.get(f"{self.url}/health")
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -15,7 +16,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from tests.streams.windows.bench import record
 from tests.support.gateway import eventually
 from tests.support.kafka_topics import arrived
@@ -206,12 +208,14 @@ async def test_a_lost_store_is_made_anew_from_the_events(kafka: str, tmp_path: P
     assert len(after.items() - before.items()) == 1
 
 
-async def produced(settings: KafkaSettings, records: Iterable[LogRecord]) -> None:
+async def produced(
+    settings: KafkaSettings, records: Iterable[LogRecord], partition: int | None = None
+) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, acks="all")
     await producer.start()
     try:
         for one in records:
-            await producer.send(settings.topic(one.partition.topic), one.value, one.key)
+            await producer.send(settings.topic(one.partition.topic), one.value, one.key, partition=partition)
     finally:
         await producer.stop()
 
@@ -226,3 +230,40 @@ async def settled(settings: KafkaSettings, requests: int) -> dict[str, str]:
 
     await eventually(all_there, f"{requests} requests are in windows", within_s=60)
     return {key: msgspec.json.encode(window).decode() for key, window in found.items()}
+
+
+async def test_a_consumer_that_has_lost_its_partition_says_so_and_ends(kafka: str, tmp_path: Path) -> None:
+    settings = await applied(kafka)
+    options = streams_options(settings, streams_stall_seconds="2")
+    async with streams_process(tmp_path / "windows", **options) as streams:
+        await streams.ready()
+        assert (await streams.health()).is_success
+        async with stranger_in_its_group(settings, tmp_path / "windows") as taken:
+            await produced(settings, [record(0)], partition=taken)
+
+            async def ill() -> bool:
+                health = await streams.health()
+                return health is not None and "1 events wait and none was read for 2 s" in health.text
+
+            await eventually(ill, "it says that it stands still", within_s=60)
+            assert await streams.ended() == 1
+
+
+@asynccontextmanager
+async def stranger_in_its_group(settings: KafkaSettings, data_dir: Path) -> AsyncIterator[int]:
+    """Another member, and the partition that it has taken."""
+    store = sqlite3.connect(f"file:{data_dir / 'streams' / 'windows.db'}?mode=ro", uri=True)
+    [(store_id,)] = store.execute("SELECT value FROM facts WHERE name = 'store_id'")
+    store.close()
+    stranger = AIOKafkaConsumer(
+        settings.topic("weir.analytics.v1"),
+        bootstrap_servers=settings.bootstrap_servers,
+        group_id=settings.group(f"weir.streams.{store_id}"),
+        partition_assignment_strategy=[RoundRobinPartitionAssignor],
+    )
+    await stranger.start()
+    try:
+        [place] = stranger.assignment()
+        yield place.partition
+    finally:
+        await stranger.stop()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from weir_core.clock import Clock
 from weir_streams.billed import Batch, Mark
@@ -13,25 +13,26 @@ from weir_streams.log import Bounds, LogRecord, Partition
 from weir_streams.reports import Logger
 from weir_streams.windows.stalling import shorter
 from weir_streams.windows.status import StreamsStatus
-from weir_streams.windows.store import Added, WindowStore, seconds
+from weir_streams.windows.store import Added, Call, WindowStore, seconds
 from weir_streams.windows.sums import US_PER_S
 
 _BATCH: Final = 1000
 _DAY_US: Final = 24 * 3600 * US_PER_S
 
-Call = Callable[[Callable[[], object]], Awaitable[object]]
+
+class Delivery(NamedTuple):
+    """A record, and what says that it is in the windows."""
+
+    record: LogRecord
+    done: Callable[[], object]
 
 
-class _Delivery(Protocol):
-    @property
-    def record(self) -> LogRecord: ...
+class Ends(Protocol):
+    """As much of a ``LogTail`` as tells where partitions begin and end."""
 
-    @property
-    def done(self) -> Callable[[], object]: ...
-
-
-class _Tail(Protocol):
-    async def bounds(self, topics: Collection[str], from_us: int) -> Mapping[Partition, Bounds]: ...
+    async def bounds(self, topics: Collection[str], from_us: int) -> Mapping[Partition, Bounds]:
+        """See ``LogTail.bounds``."""
+        ...
 
 
 class Adder:
@@ -51,7 +52,7 @@ class Adder:
         self,
         store: WindowStore,
         *,
-        tail: _Tail,
+        tail: Ends,
         keep_days: float,
         retention_days: float,
         clock: Clock,
@@ -88,7 +89,7 @@ class Adder:
                 end=bounds[partition].end,
             )
 
-    async def add(self, deliveries: asyncio.Queue[_Delivery], call: Callable[..., Awaitable[Added]]) -> None:
+    async def add(self, deliveries: asyncio.Queue[Delivery], call: Call) -> None:
         """Wait for deliveries and add those that are there, in one transaction.
 
         Args:

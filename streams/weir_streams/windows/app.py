@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -18,7 +18,7 @@ from weir_streams.errors import ConsumerStalledError, EventsSkippedError, StoreB
 from weir_streams.events import ANALYTICS_TOPIC
 from weir_streams.log import Bounds, Partition
 from weir_streams.reports import Logger
-from weir_streams.windows.adding import Adder
+from weir_streams.windows.adding import Adder, Delivery, Ends
 from weir_streams.windows.judging import Judge
 from weir_streams.windows.outbox import Connect, Outbox
 from weir_streams.windows.posting import PostingRound, WebhookPoster
@@ -46,17 +46,13 @@ class StreamsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Reader(Protocol):
     @property
-    def deliveries(self) -> asyncio.Queue[Any]: ...
+    def deliveries(self) -> asyncio.Queue[Delivery]: ...
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
     def check(self) -> None: ...
-
-
-class _Tail(Protocol):
-    async def bounds(self, topics: Collection[str], from_us: int) -> Mapping[Partition, Bounds]: ...
 
 
 class StreamsApp:
@@ -78,7 +74,7 @@ class StreamsApp:
         store: WindowStore,
         *,
         read: Callable[[Callable[[], Mapping[Partition, int]]], _Reader],
-        tail: _Tail,
+        tail: Ends,
         connect: Connect,
         poster: WebhookPoster | None,
         settings: StreamsSettings,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
@@ -20,6 +20,7 @@ from faust.types.auth import CredentialsT
 from weir_streams.errors import ConsumerFailedError
 from weir_streams.kafka.settings import KafkaSettings, Security
 from weir_streams.log import LogRecord, Partition
+from weir_streams.windows.adding import Delivery
 
 _COMMIT_EVERY_S: Final = 1.0
 _STOP_WITHIN_S: Final = 10.0
@@ -27,13 +28,6 @@ _BUFFERED: Final = 4096
 
 Places = Callable[[], Mapping[Partition, int]]
 """By partition, the offset to read on at."""
-
-
-class Delivery(NamedTuple):
-    """A record, and what says that it is in the windows."""
-
-    record: LogRecord
-    done: Callable[[], object]
 
 
 class FaustReader:
@@ -143,6 +137,8 @@ def _options(settings: KafkaSettings) -> dict[str, Any]:
         "broker_rebalance_timeout": settings.session_timeout_s,
         "broker_commit_interval": _COMMIT_EVERY_S,
         "stream_wait_empty": False,
+        # There are no tables; with copies of some, an assignor of Faust's own would be used.
+        "table_standby_replicas": 0,
         "store": "memory://",
         "topic_allow_declare": False,
         "topic_disable_leader": True,

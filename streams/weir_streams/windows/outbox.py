@@ -7,7 +7,7 @@ counts, and an alert keeps its id.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from weir_core.clock import Clock
 from weir_core.ids import new_id
@@ -17,13 +17,12 @@ from weir_streams.kafka.publisher import Outgoing, Publisher
 from weir_streams.log import Partition
 from weir_streams.windows.judging import Judge, Kept
 from weir_streams.windows.messages import ALERT_TYPE, SPEND_TYPE, headers, spend_key, spend_value
-from weir_streams.windows.store import Window, WindowStore
+from weir_streams.windows.store import Call, Window, WindowStore
 from weir_streams.windows.sums import WindowKey
 
 _MOST: Final = 2000
 
 Connect = Callable[[], Awaitable[Publisher]]
-Call = Callable[..., Awaitable[Any]]
 
 
 class Outbox:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import msgspec
@@ -15,6 +14,7 @@ from weir_streams.reports import Logger
 from weir_streams.windows.judging import Judge, Kept
 from weir_streams.windows.messages import ALERT_TYPE
 from weir_streams.windows.status import StreamsStatus
+from weir_streams.windows.store import Call
 
 _TIMEOUT_S: Final = 8.0
 _MOST: Final = 100
@@ -87,7 +87,7 @@ class PostingRound:
         judge: Judge,
         poster: WebhookPoster,
         *,
-        call: Callable[..., Awaitable[Any]],
+        call: Call,
         clock: Clock,
         logger: Logger,
         status: StreamsStatus,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from weir_streams.billed import Batch, Billed, Mark
 from weir_streams.errors import StoreBrokenError
@@ -48,6 +48,10 @@ VALUES ({", ".join("?" * (len(WindowKey._fields) + len(Sums._fields)))})
 ON CONFLICT DO UPDATE SET version = version + 1,
     {", ".join(f"{name} = {name} + excluded.{name}" for name in Sums._fields)}
 """  # noqa: S608 - names of this module, no input
+
+
+Call = Callable[..., Awaitable[Any]]
+"""Runs a blocking call of the store, with its arguments, where it holds nothing up."""
 
 
 class Place(NamedTuple):

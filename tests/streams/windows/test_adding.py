@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from tests.streams.support import RecordingLogger
@@ -13,14 +13,9 @@ from tests.streams.windows.bench import LENGTH_S, NOON_S, PARTITION, HeldClock, 
 
 from weir_streams.errors import EventsSkippedError
 from weir_streams.log import Bounds, LogRecord, Partition
-from weir_streams.windows.adding import Adder
+from weir_streams.windows.adding import Adder, Delivery
 from weir_streams.windows.status import StreamsStatus
 from weir_streams.windows.store import WindowStore
-
-
-class Delivery(NamedTuple):
-    record: LogRecord
-    done: Callable[[], object]
 
 
 class Bench:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from tests.streams.support import RecordingLogger
@@ -20,14 +20,10 @@ from weir_streams.errors import (
     LogUnavailableError,
 )
 from weir_streams.kafka.publisher import Outgoing
-from weir_streams.log import Bounds, LogRecord, Partition
+from weir_streams.log import Bounds, Partition
+from weir_streams.windows.adding import Delivery
 from weir_streams.windows.app import StreamsApp, StreamsSettings
 from weir_streams.windows.rules import Rules
-
-
-class Delivery(NamedTuple):
-    record: LogRecord
-    done: Callable[[], object]
 
 
 class HeldLog:
