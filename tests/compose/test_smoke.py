@@ -6,11 +6,12 @@ import asyncio
 import os
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.streams.kafka.bench import kafka_settings
-from tests.support.gateway import ADMIN_TOKEN, Gateway
+from tests.support.gateway import ADMIN_TOKEN, Gateway, eventually
 from tests.support.ports import free_port
 from tests.support.roles import RoleProcess
 
@@ -72,6 +73,14 @@ async def test_control_two_proxies_two_workers_and_streams_pass_the_stacks_smoke
         )
         said, _ = await smoke.communicate()
         assert smoke.returncode == 0, said.decode()
+        await eventually(partial(nothing_waits, control), "the relays report that all is delivered")
+
+
+async def nothing_waits(control: Gateway) -> bool:
+    """Whether control knows of both proxies' spools, and that they are empty."""
+    seen = (await control.api.get("/api/v1/proxies")).json()["data"]
+    waiting = {one["edge_id"]: one["spool"] and one["spool"]["waiting_events"] for one in seen}
+    return waiting == {"proxy-a": 0, "proxy-b": 0}
 
 
 async def edge_token(data_dir: Path, **settings: str) -> str:
