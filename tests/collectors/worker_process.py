@@ -76,8 +76,10 @@ class AnnouncingLog:
         self._hold = hold
         self.consumers: list[AnnouncingConsumer] = []
 
-    async def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        consumer = AnnouncingConsumer(await self._log.consumer(group, topics), self._hold)
+    async def consumer(
+        self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
+    ) -> Consumer:
+        consumer = AnnouncingConsumer(await self._log.consumer(group, topics, start=start), self._hold)
         self.consumers.append(consumer)
         return consumer
 
