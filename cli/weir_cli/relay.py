@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Annotated
 
 import structlog
-import typer
 
 from weir_cli.bootstrap import encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
 from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
-from weir_cli.options import Config, DataDirFlag
+from weir_cli.options import Config, DataDirFlag, HostFlag, PortFlag
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.relay import run
 from weir_cli.stopping import StopSignal
@@ -24,12 +22,8 @@ from weir_core.settings import Settings
 
 
 def relay(
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on with --port; 127.0.0.1 unless set.")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="TCP port of /health, /ready and /metrics; none unless given.")
-    ] = None,
+    host: HostFlag = None,
+    port: PortFlag = None,
     data_dir: DataDirFlag = None,
     config: Config = None,
 ) -> None:

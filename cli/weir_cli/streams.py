@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Annotated
 
 import structlog
-import typer
 
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
 from weir_cli.errors import DataDirInUseError
 from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
-from weir_cli.options import Config, DataDirFlag
+from weir_cli.options import Config, DataDirFlag, HostFlag, PortFlag
 from weir_cli.roles.streams import StreamsContext, run
 from weir_cli.stopping import StopSignal
 from weir_core.clock import SystemClock
@@ -24,12 +22,8 @@ from weir_streams.locking import DirectoryLock
 
 
 def streams(
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on with --port; 127.0.0.1 unless set.")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="TCP port of /health, /ready and /metrics; none unless given.")
-    ] = None,
+    host: HostFlag = None,
+    port: PortFlag = None,
     data_dir: DataDirFlag = None,
     config: Config = None,
 ) -> None:
