@@ -29,6 +29,7 @@ def plugin_environment(environ: Mapping[str, str], *, runtime: Runtime, socket_d
     return {
         **kept,
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", os.defpath))),
+        # A Python plugin without our SDK may leave its handshake, and what it prints, in a buffer.
         "PYTHONUNBUFFERED": "1",
         "GRPC_VERBOSITY": environ.get("GRPC_VERBOSITY", "ERROR"),
         "AI_STUDIO_PLUGIN": "v1",
