@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,6 +29,10 @@ from weir_host.invoke import call_with_deadline
 from weir_sdk import Analytics, BudgetUsage, DataCollectionResponse, Event, ProxyLog
 
 _Result = TypeVar("_Result")
+_Answer = TypeVar("_Answer")
+
+Teller: TypeAlias = Callable[[Sequence[ReadEvent], "Sequence[_Answer | Exception]"], None]
+"""Told what was answered, or what went wrong, about some events: as many answers, in their order."""
 
 _BATCH: Final = "handle_batch"
 _SERVING: Final = frozenset({"ready", "degraded"})
@@ -117,6 +121,29 @@ class CollectorCalls:
         async with self._turns:
             self._check()
             return _handled(await self._call_alone(message, self._check))
+
+    def take_batches(self) -> bool:
+        """Whether the plugin serves now, and gets events in batches."""
+        instance = self._host.get(self._plugin.id)
+        return instance is not None and instance.state in _SERVING and instance.implements(_BATCH)
+
+    async def ask_together(self, events: Sequence[ReadEvent], tell: Teller[bool]) -> None:
+        """As ``ask`` for each of several events, of a plugin that takes batches; an error is an answer, too.
+
+        Answers are told as soon as there are some.
+        """
+        readable, messages = [], []
+        for event in events:
+            try:
+                messages.append(self._message(event))
+                readable.append(event)
+            except UnreadableEventError as error:
+                tell([event], [error])
+
+        def hear(first: int, responses: Sequence[DataCollectionResponse | Exception]) -> None:
+            tell(readable[first : first + len(responses)], [_verdict(response) for response in responses])
+
+        await self._batcher.ask_all(messages, hear)
 
     async def ask_alone(self, event: ReadEvent, *, unchecked: bool) -> bool:
         """Ask about nothing but this event; as ``ask`` in everything else, but for an ``unchecked`` one."""
@@ -208,6 +235,15 @@ def _handled(response: DataCollectionResponse) -> bool:
             retryable=response.retryable,
         )
     return response.handled
+
+
+def _verdict(response: DataCollectionResponse | Exception) -> bool | Exception:
+    if isinstance(response, Exception):
+        return response
+    try:
+        return _handled(response)
+    except CollectorRefusedError as error:
+        return error
 
 
 def _no_check() -> None:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from weir_collectors.backoff import Backoff
 from weir_collectors.breaker import Breaker, finds_sink_away
-from weir_collectors.calling import CollectorCalls
+from weir_collectors.calling import CollectorCalls, Teller
 from weir_collectors.decoding import ReadEvent
 from weir_collectors.errors import CollectorRetiredError, CollectorStartingError, SinkAwayError, brief
 from weir_collectors.handled import Decision
@@ -62,6 +62,8 @@ class Collector:
         self._skip_reason: str | None = None
         self._retired = False
         self._paused = 0
+        # What nearly every event comes to; the same two objects do for all of them.
+        self._taken = {handled: Decision(plugin.slug, handled=handled) for handled in (False, True)}
 
     @property
     def paused(self) -> bool:
@@ -101,37 +103,63 @@ class Collector:
         self._retired = True
         self.breaker.wake()
 
-    async def decide(self, event: ReadEvent) -> Decision:
+    def asks_together(self) -> bool:
+        """Whether events can be asked about together now: the sink is there, and takes batches."""
+        return self._skip_reason is None and self.breaker.closed and self._calls.take_batches()
+
+    async def ask_together(self, events: Sequence[ReadEvent], tell: Teller[Decision]) -> None:
+        """Ask once about several events, without a task for each.
+
+        The error that is told instead of a decision is for ``decide``, which goes on from there.
+        """
+
+        def hear(asked: Sequence[ReadEvent], verdicts: Sequence[bool | Exception]) -> None:
+            tell(asked, [item if isinstance(item, Exception) else self._taken[item] for item in verdicts])
+
+        await self._calls.ask_together(events, hear)
+
+    async def decide(self, event: ReadEvent, failure: Exception | None = None) -> Decision:
         """Ask until the collector succeeds, fails for good, has used up its tries, or its sink is away.
 
         With ``on_outage = pause`` a sink that is away is waited for, however long that takes.
+
+        Args:
+            failure: What the first call came to, if ``ask_together`` has made it.
 
         Raises:
             CollectorRetiredError: It was retired while the event waited; nothing else is ever raised.
         """
         tries = failures = 0
         while True:
-            way = await self._way()
-            if way is _Way.CLOSED:
-                return self._skipped(tries)
-            try:
+            outcome: bool | Exception
+            if failure is not None:
+                outcome, failure = failure, None
+            else:
+                way = await self._way()
+                if way is _Way.CLOSED:
+                    return self._skipped(tries)
                 last = tries + 1 == self.plugin.collector.max_tries > 1
-                handled = await self._ask(event, way, alone=last)
-            except SinkAwayError:
+                outcome = await self._outcome(event, way, alone=last)
+            if isinstance(outcome, bool):
+                return Decision(self.plugin.slug, handled=outcome, tries=tries + 1)
+            if isinstance(outcome, SinkAwayError):
                 continue
-            except CollectorStartingError:
+            if isinstance(outcome, CollectorStartingError):
                 await self._calls.until_started(lambda: self._retired or self.skipping)
                 self._stay()
                 continue
-            except Exception as error:  # noqa: BLE001 - foreign code; its failure is a decision, not ours
-                failures += 1
-                # A sink that will be waited for anyway does not use an event's tries up.
-                tries += not (self._pauses and finds_sink_away(error))
-                if self._is_final(error, tries):
-                    return self._failed(error, tries)
-            else:
-                return Decision(self.plugin.slug, handled=handled, tries=tries + 1)
+            failures += 1
+            # A sink that will be waited for anyway does not use an event's tries up.
+            tries += not (self._pauses and finds_sink_away(outcome))
+            if self._is_final(outcome, tries):
+                return self._failed(outcome, tries)
             await self._sleep(self._backoff.after(failures))
+
+    async def _outcome(self, event: ReadEvent, way: _Way, *, alone: bool) -> bool | Exception:
+        try:
+            return await self._ask(event, way, alone=alone)
+        except Exception as error:  # noqa: BLE001 - foreign code; its failure is a decision, not ours
+            return error
 
     async def redrive(self, events: Sequence[ReadEvent], *, first: bool) -> list[Decision]:
         """As ``decide``, for events that it did not get; ``skipped`` says that the sink is away.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -128,7 +129,7 @@ class ConsumingGroup:
         self._sleep = sleep
         self._window = Window(settings.limits)
         self._ranges = RangeTracker()
-        self._finished: asyncio.Queue[Finished] = asyncio.Queue()
+        self._finished: asyncio.Queue[Sequence[Finished]] = asyncio.Queue()
         self._stopping = False
         self._given_back = 0
 
@@ -168,7 +169,7 @@ class ConsumingGroup:
             collectors = [collector for collector in self._collectors() if collector.collects()]
             for record in records:
                 self._window.admit(record)
-                self._ask(record, collectors, tasks)
+            self._ask(records, collectors, tasks)
 
     def _forget_lost(self) -> None:
         lost = self._consumer.lost()
@@ -183,35 +184,65 @@ class ConsumingGroup:
         for collector in self._collectors():
             collector.retire()
 
-    def _ask(self, record: LogRecord, collectors: Sequence[Collector], tasks: asyncio.TaskGroup) -> None:
-        try:
-            event = read_event(record)
-        except UnreadableEventError as error:
-            self._finished.put_nowait(UndecodableEvent(record, str(error), self._clock.wall_us()))
-            return
-        asked = [collector for collector in collectors if collector.wants(event)]
-        if asked:
-            tasks.create_task(self._decide(event, asked))
-        else:
-            self._finished.put_nowait(Decided(event, ()))
+    def _ask(
+        self, records: Sequence[LogRecord], collectors: Sequence[Collector], tasks: asyncio.TaskGroup
+    ) -> None:
+        by_asked: dict[tuple[Collector, ...], list[ReadEvent]] = defaultdict(list)
+        for record in records:
+            try:
+                event = read_event(record)
+            except UnreadableEventError as error:
+                unreadable = UndecodableEvent(record, str(error), self._clock.wall_us())
+                self._finished.put_nowait([unreadable])
+                continue
+            by_asked[tuple([each for each in collectors if each.wants(event)])].append(event)
+        for asked, events in by_asked.items():
+            if not asked:
+                self._finished.put_nowait([Decided(event, ()) for event in events])
+            elif len(asked) == 1 and asked[0].asks_together():
+                tasks.create_task(self._decide_together(events, asked[0], tasks))
+            else:
+                for event in events:
+                    tasks.create_task(self._decide(event, asked))
 
-    async def _decide(self, event: ReadEvent, asked: Sequence[Collector]) -> None:
+    async def _decide_together(
+        self, events: Sequence[ReadEvent], collector: Collector, tasks: asyncio.TaskGroup
+    ) -> None:
+        """A task for each event costs more than most sinks do, so only those that fail get one."""
+
+        def hear(asked: Sequence[ReadEvent], answers: Sequence[Decision | Exception]) -> None:
+            decided: list[Finished] = []
+            for event, answer in zip(asked, answers, strict=True):
+                if isinstance(answer, Exception):
+                    tasks.create_task(self._decide(event, [collector], answer))
+                else:
+                    decided.append(Decided(event, (answer,)))
+            if decided:
+                self._finished.put_nowait(decided)
+
+        await collector.ask_together(events, hear)
+
+    async def _decide(
+        self, event: ReadEvent, asked: Sequence[Collector], failure: Exception | None = None
+    ) -> None:
         try:
             if len(asked) == 1:
                 # The common case; gathering one would cost it a second task.
-                decisions = [await self._decision(asked[0], event)]
+                decisions = [await self._decision(asked[0], event, failure)]
             else:
                 decisions = await asyncio.gather(*(self._decision(each, event) for each in asked))
         except CollectorRetiredError:
             # We are stopping: the event stays uncommitted and comes again.
             self._given_back += self._window.knows(event.record)
             return
-        self._finished.put_nowait(Decided(event, decisions))
+        self._finished.put_nowait([Decided(event, decisions)])
 
-    async def _decision(self, collector: Collector, event: ReadEvent) -> Decision:
+    async def _decision(
+        self, collector: Collector, event: ReadEvent, failure: Exception | None = None
+    ) -> Decision:
         while True:
             try:
-                return await collector.decide(event)
+                return await collector.decide(event, failure)
             except CollectorRetiredError as error:
                 if self._stopping:
                     raise
@@ -219,15 +250,17 @@ class ConsumingGroup:
                 successor = next(successors, None)
                 if successor is None or successor is collector:
                     return Decision(collector.plugin.slug, tries=0, error=str(error))
-                collector = successor
+                collector, failure = successor, None
 
     async def _settle(self) -> None:
         slugs = [collector.plugin.slug for collector in self._collectors()]
         await self._until_stored(partial(self._keeper.tidy, slugs))
         while True:
-            finished = [await self._finished.get()]
+            finished = list(await self._finished.get())
+            taken = 1
             while len(finished) < _STORE_RECORDS and not self._finished.empty():
-                finished.append(self._finished.get_nowait())
+                finished += self._finished.get_nowait()
+                taken += 1
             await self._until_stored(partial(self._keeper.keep, finished))
             for item in finished:
                 if isinstance(item, Decided) and self._window.knows(item.record):
@@ -239,7 +272,7 @@ class ConsumingGroup:
                 self._counters.commits += 1
             self._counters.last_error = None
             self._note_age(finished[-1])
-            for _ in finished:
+            for _ in range(taken):
                 self._finished.task_done()
 
     def _note_age(self, last: Finished) -> None:

@@ -94,3 +94,39 @@ async def test_an_asker_that_gave_up_before_the_call_is_not_asked_about() -> Non
     hasty.cancel()
     assert await batcher.ask(2) == 4
     assert call.batches == [[2]]
+
+
+async def test_many_questions_of_one_asker_are_answered_as_their_calls_end() -> None:
+    call = Doubling()
+    batcher = Batcher(call, largest=2)
+    heard: list[tuple[int, list[int | Exception]]] = []
+    await batcher.ask_all([1, 2, 3], lambda first, answers: heard.append((first, list(answers))))
+    assert call.batches == [[1, 2], [3]]
+    assert heard == [(0, [2, 4]), (2, [6])]
+
+
+async def test_many_questions_share_their_calls_with_those_of_others() -> None:
+    call = Doubling()
+    batcher = Batcher(call, largest=3)
+    heard: list[int | Exception] = []
+    many = batcher.ask_all([1, 2], lambda _first, answers: heard.extend(answers))
+    _, alone, other = await asyncio.gather(many, batcher.ask(3), batcher.ask(4))
+    assert (heard, alone, other) == ([2, 4], 6, 8)
+    assert call.batches == [[1, 2, 3], [4]]
+
+
+async def test_an_error_is_told_for_each_question_of_its_call_and_no_other() -> None:
+    async def call(numbers: list[int]) -> list[int]:
+        if 1 in numbers:
+            raise ConnectionError("away")
+        return numbers
+
+    heard: list[int | Exception] = []
+    await Batcher(call, largest=2).ask_all(range(4), lambda _first, answers: heard.extend(answers))
+    assert [type(answer) for answer in heard] == [ConnectionError, ConnectionError, int, int]
+
+
+async def test_no_questions_make_no_call() -> None:
+    call = Doubling()
+    await Batcher(call, largest=2).ask_all([], lambda _first, _answers: None)
+    assert call.batches == []

@@ -15,6 +15,7 @@ from weir_collectors.backoff import Backoff
 from weir_collectors.breaker import Breaker, BreakerSettings
 from weir_collectors.collector import Collector
 from weir_collectors.decoding import ReadEvent, read_event
+from weir_collectors.errors import CollectorRefusedError, SinkAwayError, UnreadableEventError
 from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
 from weir_core.clock import SystemClock
@@ -330,3 +331,77 @@ def test_a_collector_of_a_namespace_wants_the_events_of_its_edges_only(make: Any
     assert collector.wants(read(proxy_log(edge_namespace="eu")))
     assert not collector.wants(read(proxy_log(edge_namespace="us")))
     assert make(plugin(namespace="")).wants(read(proxy_log(edge_namespace="us")))
+
+
+async def ask_together(collector: Collector, *events: Event) -> list[Decision | Exception]:
+    answers: list[Decision | Exception] = []
+    await collector.ask_together(
+        [read(event) for event in events], lambda _events, told: answers.extend(told)
+    )
+    return answers
+
+
+async def test_events_that_are_asked_about_together_have_their_own_verdicts(
+    make: Any, host: FakeHost
+) -> None:
+    async def some(messages: Sequence[Any]) -> list[DataCollectionResponse]:
+        return [
+            DataCollectionResponse(success=message.event_id != "bad", handled=message.event_id == "first")
+            for message in messages
+        ]
+
+    host.put(batch=some)
+    collector = make()
+    assert collector.asks_together()
+    first, second, bad = await ask_together(
+        collector, proxy_log(event_id="first"), proxy_log(), proxy_log(event_id="bad")
+    )
+    assert (first, second) == (Decision("sink", handled=True), Decision("sink"))
+    assert isinstance(bad, CollectorRefusedError)
+
+
+async def test_a_decision_goes_on_from_the_failure_of_a_call_that_was_made_already(
+    make: Any, host: FakeHost, waits: Waits
+) -> None:
+    instance = host.put(proxy_log=raises)
+    decision = await make(plugin(max_tries=3)).decide(read(proxy_log()), ConnectionError("the first"))
+    assert decision == Decision("sink", tries=3, error="the sink choked")
+    assert len(instance.calls) == 2
+    assert waits.seconds == [0.5, 1.0]
+
+
+async def test_the_last_error_that_is_allowed_decides_without_another_call(make: Any, host: FakeHost) -> None:
+    instance = host.put(proxy_log=handles)
+    decision = await make(plugin(max_tries=1)).decide(read(proxy_log()), ConnectionError("the only one"))
+    assert decision == Decision("sink", tries=1, error="the only one")
+    assert instance.calls == []
+
+
+async def test_events_are_not_asked_about_together_while_the_sink_is_away_or_takes_single_ones(
+    make: Any, host: FakeHost
+) -> None:
+    host.put(proxy_log=handles)
+    assert not make().asks_together()
+    host.put(batch=batch_handles)
+    breaker = breaker_of(failures=1)
+    collector = make(breaker=breaker)
+    breaker.failed("away")
+    assert not collector.asks_together()
+    (answer,) = await ask_together(collector, proxy_log())
+    assert isinstance(answer, SinkAwayError)
+
+
+async def test_an_event_that_cannot_be_shown_does_not_hold_up_its_company(make: Any, host: FakeHost) -> None:
+    instance = host.put(batch=batch_handles)
+    bad = encode(proxy_log()).value.replace(b'"stream":false', b'"stream":"backwards"')
+    events = [read_event(record(bad)), read(proxy_log(event_id="good"))]
+    answers: dict[str, Decision | Exception] = {}
+    await make().ask_together(
+        events,
+        lambda asked, told: answers.update(
+            {event.event_id: answer for event, answer in zip(asked, told, strict=True)}
+        ),
+    )
+    assert answers["good"] == Decision("sink", handled=True)
+    assert isinstance(answers[events[0].event_id], UnreadableEventError)
+    assert [len(batch) for batch in instance.calls] == [1]
