@@ -72,9 +72,14 @@ def _replace_nul(
 
 
 def _without_nul(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not any(isinstance(value, str) and "\0" in value for value in row):
-        return row
-    return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row)
+    return tuple(_value_without_nul(value) for value in row)
+
+
+def _value_without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    # An array is a column of many rows.
+    return [_value_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def connector(url: URL, *, within_s: float | None) -> Callable[[], Awaitable[Any]]:

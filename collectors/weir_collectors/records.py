@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Insert, Table
+from sqlalchemy import Insert, Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -81,11 +81,21 @@ def insert_new(table: Table, dialect: str) -> Insert:
 
 async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
     """Write the rows whose unique keys are free; return how many those were."""
-    # With RETURNING, SQLAlchemy splits the rows into statements below the database's own limits.
     if not rows:
         return 0
-    result = await connection.execute(insert_new(table, connection.dialect.name), rows)
-    return len(result.all())
+    if connection.dialect.name == "postgresql":
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        result = await connection.execute(_insert_columns(table, list(columns)), columns)
+    else:
+        result = await connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+    return result.rowcount
+
+
+def _insert_columns(table: Table, names: Sequence[str]) -> Insert:
+    """One statement for any number of rows: an array for each column, so that no text or plan grows."""
+    arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
+    new = func.unnest(*arrays).table_valued(*names).render_derived()
+    return postgresql.insert(table).from_select(names, select(new)).on_conflict_do_nothing()
 
 
 def _event_row(event: ReadEvent) -> dict[str, Any]:
