@@ -1,4 +1,4 @@
-"""``python -m bench.relay``: the relay beside the bare client that sends the same bytes to the same Kafka.
+"""The relay beside the bare client that sends the same bytes to the same Kafka.
 
 The bare client has every event in memory, with its headers made; the relay reads the spool, makes the headers
 and stores its progress. Both run in this process, in turns, so CPU time compares them whatever else the
@@ -7,32 +7,27 @@ machine does.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import logging
-import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
-from rich.console import Console
 from tests.support.servers.kafka import KafkaServer
 
-from bench.spooled import fill_spool
-from bench.turns import Turn, print_turns, timed
+from bench.spooled import fill_spool, read_spool
+from bench.turns import Comparison, Turn, timed
 from weir_core.clock import SystemClock, parse_rfc3339
 from weir_streams.cloudevents import kafka_headers
-from weir_streams.embedded import EmbeddedLog
-from weir_streams.events import EVENT_TOPICS, EncodedEvent
+from weir_streams.events import EncodedEvent
 from weir_streams.kafka.publisher import Publisher
 from weir_streams.kafka.relay import Relay
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings
 from weir_streams.kafka.topics import TopicOptions, open_topic_admin, planned_topics
+from weir_streams.log import LogRecord
 
 _PARTITIONS: Final = 6
 _AT_ONCE: Final = 4096
@@ -48,31 +43,28 @@ class Ready(NamedTuple):
     timestamp_ms: int
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 0."""
-    parser = argparse.ArgumentParser(prog="python -m bench.relay", description=__doc__)
-    parser.add_argument("--requests", type=int, default=20_000, help="event families (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (%(default)s)")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.ERROR)
-    with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
-        server = KafkaServer(work / "kafka")
-        stack.callback(server.stop)
-        server.start()
-        fill_spool(work / "data", options.requests)
-        bare, relay = asyncio.run(_turns(work / "data", server.bootstrap_servers, options.rounds))
-    print_turns(Console(), "Spool to Kafka", bare, "relay", relay)
-    return 0
+def measure(work: Path, requests: int, rounds: int) -> Comparison:
+    """Start a broker, and let both send the events of so many calls, so often.
+
+    Raises:
+        ServerUnavailableError, ServerFailedError: There is no Kafka to send to.
+    """
+    server = KafkaServer(work / "kafka")
+    server.start()
+    try:
+        fill_spool(work / "data", requests)
+        return asyncio.run(_turns(work / "data", server.bootstrap_servers, rounds))
+    finally:
+        server.stop()
 
 
-async def _turns(root: Path, servers: str, rounds: int) -> tuple[list[Turn], list[Turn]]:
-    ready = await _read(root)
+async def _turns(root: Path, servers: str, rounds: int) -> Comparison:
+    ready = [_ready(record) for records in (await read_spool(root)).values() for record in records]
     bare, relay = [], []
     for _ in range(rounds):
         bare.append(await _timed(len(ready), partial(_send_bare, ready), servers))
         relay.append(await _timed(len(ready), partial(_send_by_relay, root), servers))
-    return bare, relay
+    return Comparison("relay to Kafka", bare, relay)
 
 
 async def _timed(events: int, send: Callable[[KafkaSettings], Awaitable[None]], servers: str) -> Turn:
@@ -122,18 +114,7 @@ async def _send_by_relay(root: Path, settings: KafkaSettings) -> None:
     await relay.run(stop)
 
 
-async def _read(root: Path) -> list[Ready]:
-    log = EmbeddedLog(root, clock=SystemClock(), logger=structlog.get_logger("weir.bench"))
-    consumer = await log.consumer("bench.read", EVENT_TOPICS)
-    ready: list[Ready] = []
-    while records := await consumer.poll(_AT_ONCE, 0.5):
-        for record in records:
-            headers = kafka_headers(EncodedEvent(record.partition.topic, record.key, record.value))
-            timestamp_ms = parse_rfc3339(dict(headers)["ce_time"].decode()) // 1000
-            ready.append(Ready(record.partition.topic, record.key, record.value, headers, timestamp_ms))
-    await consumer.close()
-    return ready
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def _ready(record: LogRecord) -> Ready:
+    headers = kafka_headers(EncodedEvent(record.partition.topic, record.key, record.value))
+    timestamp_ms = parse_rfc3339(dict(headers)["ce_time"].decode()) // 1000
+    return Ready(record.partition.topic, record.key, record.value, headers, timestamp_ms)

@@ -26,17 +26,40 @@ async def timed(events: int, sending: Awaitable[None]) -> Turn:
     return Turn(events / (time.perf_counter() - began), events / (time.process_time() - began_cpu))
 
 
-def print_turns(console: Console, title: str, bare: Sequence[Turn], name: str, ours: Sequence[Turn]) -> None:
-    """Print the medians, and the median of the ratios of neighbouring turns."""
-    table = Table("", "events/s", "events/s of CPU", title=f"{title}, medians", box=box.SIMPLE_HEAD)
-    for who, turns in (("bare client", bare), (name, ours)):
-        whole = statistics.median(turn.events_per_s for turn in turns)
-        of_cpu = statistics.median(turn.events_per_cpu_s for turn in turns)
-        table.add_row(who, f"{whole:,.0f}", f"{of_cpu:,.0f}")
-    pairs = list(zip(ours, bare, strict=True))
-    table.add_row(
-        "ratio",
-        f"{statistics.median(mine.events_per_s / theirs.events_per_s for mine, theirs in pairs):.2f}",
-        f"{statistics.median(mine.events_per_cpu_s / theirs.events_per_cpu_s for mine, theirs in pairs):.2f}",
+class Comparison(NamedTuple):
+    """The turns of the bare client and of ours, taken one after the other."""
+
+    title: str
+    bare: Sequence[Turn]
+    ours: Sequence[Turn]
+
+    def per_cpu_s(self) -> tuple[float, float]:
+        """Events for each second of CPU time, the bare client's and ours: medians."""
+        return (
+            statistics.median(turn.events_per_cpu_s for turn in self.bare),
+            statistics.median(turn.events_per_cpu_s for turn in self.ours),
+        )
+
+    def ratios(self) -> tuple[float, float]:
+        """Ours to the bare client's, by CPU time and by the clock: medians over neighbouring turns."""
+        pairs = list(zip(self.ours, self.bare, strict=True))
+        return (
+            statistics.median(mine.events_per_cpu_s / theirs.events_per_cpu_s for mine, theirs in pairs),
+            statistics.median(mine.events_per_s / theirs.events_per_s for mine, theirs in pairs),
+        )
+
+
+def print_comparisons(console: Console, comparisons: Sequence[Comparison]) -> None:
+    """Print a row for each."""
+    table = Table(
+        *("", "bare events/CPU s", "ours", "ratio by CPU", "ratio by the clock"),
+        title="Events, on one core",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
     )
+    for one in comparisons:
+        bare, ours = one.per_cpu_s()
+        by_cpu, by_clock = one.ratios()
+        table.add_row(one.title, f"{bare:,.0f}", f"{ours:,.0f}", f"{by_cpu:.2f}", f"{by_clock:.2f}")
     console.print(table)
