@@ -35,7 +35,8 @@ class Report(msgspec.Struct, frozen=True):
     """What a worker posts; fields this version does not know are ignored.
 
     ``plugins`` is keyed by plugin id; ``collecting`` and ``accountant`` come from the
-    processes that run collectors, ``spool`` from the one that the spools of its edge wait for.
+    processes that run collectors, ``spool`` from the one that the spools of its edge wait for. ``place`` is
+    filled in by a control process that passes on what an edge without an ``edge_id`` told it.
     """
 
     worker: str
@@ -48,6 +49,12 @@ class Report(msgspec.Struct, frozen=True):
     collecting: WorkerStatus | None = None
     accountant: AccountantStatus | None = None
     spool: SpoolStatus | None = None
+    place: str = ""
+
+    @property
+    def edge(self) -> str:
+        """What tells the worker from those of the same name elsewhere; empty on this machine."""
+        return self.edge_id or self.place
 
 
 _Key = tuple[str, str, str]
@@ -120,11 +127,15 @@ class Workers:
             if worker.stale or state is None:
                 continue
             behind = worker.report.revision < revision
-            found[worker.report.worker] = (
+            found[_full_name(worker.report)] = (
                 PluginReport("starting", "not applied yet", state.restarts) if behind else state
             )
         return found
 
 
 def _key(report: Report) -> _Key:
-    return (report.edge_id, report.role, report.worker)
+    return (report.edge, report.role, report.worker)
+
+
+def _full_name(report: Report) -> str:
+    return f"{report.edge}/{report.worker}" if report.edge else report.worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -34,29 +35,41 @@ async def age_by(engine: AsyncEngine, seconds: int) -> None:
 async def test_a_report_to_one_is_known_to_the_other_with_its_age(engine: AsyncEngine) -> None:
     told, other = Workers(MovableClock()), Workers(MovableClock())
     told.record(PROXY)
-    await ReportExchange(engine, told).exchange()
+    await ReportExchange(engine, told, "told").exchange()
     await age_by(engine, 5)
-    await ReportExchange(engine, other).exchange()
+    await ReportExchange(engine, other, "other").exchange()
     [seen] = other.all()
     assert (seen.report, seen.stale) == (PROXY, False)
     await age_by(engine, 60)
     late = Workers(MovableClock())
-    await ReportExchange(engine, late).exchange()
+    await ReportExchange(engine, late, "late").exchange()
     assert [worker.stale for worker in late.all()] == [True]
 
 
 async def test_what_another_was_told_earlier_does_not_replace_the_last_word(engine: AsyncEngine) -> None:
     before, now = Workers(MovableClock()), Workers(MovableClock())
     before.record(PROXY)
-    await ReportExchange(engine, before).exchange()
+    await ReportExchange(engine, before, "before").exchange()
     await age_by(engine, 5)
     newest = Report(worker="proxy-1", revision=4, edge_id="far away")
     now.record(newest)
     now.hear(PROXY, 5.0)
     assert [worker.report for worker in now.all()] == [newest]
-    await ReportExchange(engine, now).exchange()
-    await ReportExchange(engine, before).exchange()
+    await ReportExchange(engine, now, "now").exchange()
+    await ReportExchange(engine, before, "before").exchange()
     assert [worker.report.revision for worker in before.all()] == [4]
+
+
+async def test_workers_of_one_name_at_gateways_without_one_are_told_apart(engine: AsyncEngine) -> None:
+    here, there = Workers(MovableClock()), Workers(MovableClock())
+    for workers, state in ((here, "ready"), (there, "failed")):
+        workers.record(
+            msgspec.convert({"worker": "p", "revision": 1, "plugins": {7: {"state": state}}}, Report)
+        )
+    for workers, place in ((here, "here"), (there, "there"), (here, "here")):
+        await ReportExchange(engine, workers, place).exchange()
+    states = {name: report.state for name, report in here.of_plugin(7, 1).items()}
+    assert states == {"p": "ready", "there/p": "failed"}
 
 
 async def test_what_nobody_repeats_is_forgotten_and_what_is_not_understood_is_left_out(
@@ -64,7 +77,7 @@ async def test_what_nobody_repeats_is_forgotten_and_what_is_not_understood_is_le
 ) -> None:
     workers = Workers(MovableClock())
     workers.record(PROXY)
-    await ReportExchange(engine, workers).exchange()
+    await ReportExchange(engine, workers, "workers").exchange()
     async with engine.begin() as connection:
         await connection.execute(
             text(
@@ -73,5 +86,5 @@ async def test_what_nobody_repeats_is_forgotten_and_what_is_not_understood_is_le
         )
     assert [seen.report for seen in await read_reports(engine)] == [PROXY]
     await age_by(engine, 3700)
-    await ReportExchange(engine, workers).exchange()
+    await ReportExchange(engine, workers, "workers").exchange()
     assert await read_reports(engine) == []

@@ -49,7 +49,7 @@ async def run(context: RoleContext) -> None:
         if shares_configuration(context.settings):
             leader = _lead(context, store.engine, opened)
             await _publish(_into_topics(context, store, leader, opened), opened)
-            _exchange_reports(store, service, opened)
+            _exchange_reports(context, store, service, opened)
         await run_studio(context, service, leader, opened)
         apps = {management: service.app, reports: service.internal_app}
         await serve_until(context.stop.stopping, apps)
@@ -63,7 +63,7 @@ async def run_alone(context: RoleContext) -> None:
         leader = _lead(context, store.engine, opened)
         publisher = _into_topics(context, store, leader, opened)
         service = await _start(context, store, publisher, opened)
-        _exchange_reports(store, service, opened)
+        _exchange_reports(context, store, service, opened)
         await run_studio(context, service, leader, opened)
         registry = CollectorRegistry()
         metrics = ControlMetrics(registry, leader, publisher)
@@ -107,8 +107,11 @@ def _into_topics(context: RoleContext, store: Store, leader: Leader, opened: Asy
     return Publisher(store, topics, leader=leader)
 
 
-def _exchange_reports(store: Store, service: ControlService, opened: AsyncExitStack) -> None:
-    exchange = ReportExchange(store.engine, service.workers)
+def _exchange_reports(
+    context: RoleContext, store: Store, service: ControlService, opened: AsyncExitStack
+) -> None:
+    place = instance_name(context.data_dir.root, context.name)
+    exchange = ReportExchange(store.engine, service.workers, place)
     opened.callback(asyncio.create_task(exchange.run()).cancel)
 
 

@@ -40,9 +40,9 @@ async def write_reports(engine: AsyncEngine, reports: Sequence[Report]) -> None:
             delete(worker_reports).where(_COLUMNS.seen_at_us < _NOW - int(FORGOTTEN_AFTER_S * _US))
         )
         # In one order, or two writers could wait for each other.
-        for report in sorted(reports, key=lambda one: (one.edge_id, one.role, one.worker)):
+        for report in sorted(reports, key=lambda one: (one.edge, one.role, one.worker)):
             fresh = {"report": msgspec.json.encode(report), "seen_at_us": _NOW}
-            key = {"edge_id": report.edge_id, "role": report.role, "worker": report.worker}
+            key = {"edge_id": report.edge, "role": report.role, "worker": report.worker}
             added = insert(worker_reports).values(**key, **fresh)
             await connection.execute(added.on_conflict_do_update(index_elements=list(key), set_=fresh))
 
