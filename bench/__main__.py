@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from bench import event_path
 from bench.errors import BenchError
 from bench.gateway import gateway
 from bench.gateway_setup import WeirTargets
@@ -25,6 +27,7 @@ from bench.programs import Programs, build
 from bench.report import REQUESTS, conditions, print_conditions, print_hooks, print_table, write_json
 from bench.rounds import Pace, Result, Scenario, run, slopes_us
 from bench.targets import Target, Upstream, forwarder, upstream
+from bench.turns import Comparison, print_comparisons
 
 _HOOKS: Final = (0, 1, 3)
 _BUSY: Final = 64
@@ -58,13 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Weir beside a bare forwarder.")
-    parser.add_argument("--quick", action="store_true", help="about half a minute instead of two to three")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--connections", type=int, default=_BUSY, help="of the busy scenarios (%(default)s)")
     parser.add_argument("--rounds", type=int, help="turns of each target")
     parser.add_argument("--seconds", type=float, help="length of a turn")
     parser.add_argument(
         "--without-weir", action="store_true", help="only the forwarder and the harness itself"
     )
+    parser.add_argument("--without-events", action="store_true", help="only what a call costs")
     return parser
 
 
@@ -84,7 +88,15 @@ def _bench(console: Console, options: argparse.Namespace) -> None:
             weir = stack.enter_context(gateway(f"http://{up.address}", cores.measured, work, _HOOKS))
         scenarios = list(_scenarios(work, up, bare, weir, options.connections))
         measured = _measure(console, scenarios, pace, programs, cores)
-    _report(console, measured, weir, pace)
+    os.sched_setaffinity(0, {cores.measured, *cores.others})
+    events = {} if options.without_events or options.without_weir else _events(console, options)
+    _report(console, measured, weir, pace, events)
+
+
+def _events(console: Console, options: argparse.Namespace) -> dict[str, Comparison]:
+    if options.quick:
+        return event_path.measure(console, event_path.REQUESTS // 3, 1)
+    return event_path.measure(console, event_path.REQUESTS, event_path.ROUNDS)
 
 
 def _pace(options: argparse.Namespace) -> Pace:
@@ -144,7 +156,11 @@ def _measure(
 
 
 def _report(
-    console: Console, measured: list[tuple[Scenario, list[Result]]], weir: WeirTargets | None, pace: Pace
+    console: Console,
+    measured: list[tuple[Scenario, list[Result]]],
+    weir: WeirTargets | None,
+    pace: Pace,
+    events: dict[str, Comparison],
 ) -> None:
     shares = conditions([result for _, results in measured for result in results])
     head: dict[str, Any] = {
@@ -165,6 +181,16 @@ def _report(
         head["us_per_hook"] = {
             str(count): {"rate": by_rate[count], "cpu": by_cpu[count]} for count in by_rate
         }
+    if weir and events:
+        print_comparisons(console, list(events.values()))
+        calls_per_s = statistics.median(
+            REQUESTS.of(sample) for sample in by_name[weir.by_hooks[0].name].samples
+        )
+        workers = event_path.workers_needed(events, calls_per_s)
+        for step, count in workers.items():
+            console.print(f"A proxy core that is never idle keeps {count:.1f} workers busy: {step}.")
+        head["events"] = {step: one.figures() for step, one in events.items()}
+        head["workers_per_proxy_core"] = workers
     print_conditions(console, shares)
     path = _RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     write_json(path, head, measured)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ _STEPS: Final = {
     "postgres": records.measure_postgres,
     "sqlite": records.measure_sqlite,
 }
+_WORKERS: Final = ("elasticsearch", "postgres", "sqlite")
+_EVENTS_PER_CALL: Final = 3
 REQUESTS: Final = 3000
 ROUNDS: Final = 3
 
@@ -49,6 +51,15 @@ def measure(
     """Take each step in turns with its bare client; what has no server here is left out, with a word."""
     _be_quiet()
     return dict(_measured(console, requests, rounds, steps))
+
+
+def workers_needed(measured: Mapping[str, Comparison], calls_per_s: float) -> dict[str, float]:
+    """By step, how many cores of workers keep up with so many calls, each of which leaves three events."""
+    return {
+        step: _EVENTS_PER_CALL * calls_per_s / one.per_cpu_s()[1]
+        for step, one in measured.items()
+        if step in _WORKERS
+    }
 
 
 def _measured(

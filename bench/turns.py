@@ -48,6 +48,17 @@ class Comparison(NamedTuple):
             statistics.median(mine.events_per_s / theirs.events_per_s for mine, theirs in pairs),
         )
 
+    def figures(self) -> dict[str, float]:
+        """The medians, for a file."""
+        bare, ours = self.per_cpu_s()
+        by_cpu, by_clock = self.ratios()
+        return {
+            "bare_per_cpu_s": bare,
+            "ours_per_cpu_s": ours,
+            "ratio_by_cpu": by_cpu,
+            "ratio_by_clock": by_clock,
+        }
+
 
 def print_comparisons(console: Console, comparisons: Sequence[Comparison]) -> None:
     """Print a row for each."""
