@@ -19,8 +19,8 @@ def parts(text: str) -> set[tuple[str, str]]:
 @pytest.mark.parametrize(
     "secret",
     [
-        issue_token("wk").secret.reveal(),
-        issue_token("wt").secret.reveal(),
+        pytest.param(issue_token("wk").secret.reveal(), id="a credential of ours"),
+        pytest.param(issue_token("wt").secret.reveal(), id="a token of ours"),
         "sk-mock-upstream",
         "sk-abc123",
         "sk-proj-4fJx0_1q-VbTg7aZ8sKd",

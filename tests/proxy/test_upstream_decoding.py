@@ -21,6 +21,7 @@ PLAIN = b'{"usage": {"prompt_tokens": 1}}'
         (zlib.compress(PLAIN), "deflate"),
         (gzip.compress(PLAIN[:9]) + gzip.compress(PLAIN[9:]), "gzip"),
     ],
+    ids=["as it is", "identity", "gzip", "deflate", "two members"],
 )
 def test_a_body_is_decoded_with_all_its_members(body: bytes, encoding: str) -> None:
     assert decoded(body, encoding) == PLAIN
@@ -37,6 +38,7 @@ def test_a_body_is_decoded_with_all_its_members(body: bytes, encoding: str) -> N
         (b"no gzip", "gzip"),
         (gzip.compress(bytes(65 * 1024 * 1024)), "gzip"),
     ],
+    ids=["br", "zstd", "gzip twice", "cut", "more behind it", "not compressed", "too large"],
 )
 def test_what_cannot_be_decoded_whole_is_not_decoded(body: bytes, encoding: str) -> None:
     assert decoded(body, encoding) is None
