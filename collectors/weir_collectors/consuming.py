@@ -25,6 +25,7 @@ from weir_collectors.records import UndecodableEvent
 from weir_collectors.stalling import StallWatch
 from weir_collectors.window import Window, WindowLimits
 from weir_core.clock import Clock
+from weir_streams.errors import LogUnavailableError
 from weir_streams.log import Consumer, LogRecord
 
 _POLL_RECORDS: Final = 256
@@ -320,8 +321,12 @@ class ConsumingGroup:
             self._counters, retention_s=self._settings.retention_s.get(self._topic), logger=self._logger
         )
         while True:
-            self._counters.lag = sum((await self._consumer.lag()).values())
-            self._on_lag(self._counters.lag)
+            try:
+                self._counters.lag = sum((await self._consumer.lag()).values())
+                self._on_lag(self._counters.lag)
+            except LogUnavailableError as error:
+                # What reads and commits finds out by itself; meanwhile the last figure stands.
+                self._logger.warning("lag_unknown", error=str(error))
             stalls.watch(self._counters.lag)
             lateness.watch(self._oldest_s())
             await self._sleep(self._settings.lag_every_s)

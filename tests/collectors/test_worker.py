@@ -250,6 +250,20 @@ async def test_the_lag_is_what_a_group_has_still_to_commit(
     assert running.worker.status().collectors[0].lag == 12
 
 
+async def test_a_group_goes_on_while_nobody_can_say_how_far_behind_it_is(
+    start: Start, log: FakeLog, feed: FakeFeed, engine: AsyncEngine
+) -> None:
+    log.lags_to_fail = [LogUnavailableError("no broker answers") for _ in range(12)]
+    feed.publish(1)
+    running = start()
+    while log.lags_to_fail:
+        await asyncio.sleep(0.001)
+    log.append(proxy_log(event_id="e"))
+    await log.until_all_committed()
+    assert await stored_ids(engine, records_proxy_logs) == ["e"]
+    assert [kind.restarts for kind in running.worker.status().kinds] == [0, 0, 0]
+
+
 async def test_a_group_whose_oldest_event_is_past_half_of_its_topics_retention_says_so(
     start: Start, log: FakeLog, feed: FakeFeed, host: FakeHost
 ) -> None:

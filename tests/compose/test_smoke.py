@@ -51,7 +51,7 @@ async def test_control_two_proxies_two_workers_and_streams_pass_the_stacks_smoke
             )
             proxies.append(proxy)
             admins += more
-        workers = [RoleProcess("collect", tmp_path / "proxy-a", **database) for _ in range(2)]
+        workers = [RoleProcess("collect", tmp_path / f"collector-{number}", **database) for number in (1, 2)]
         streams = RoleProcess("streams", tmp_path / "streams", **shared)
         for process in (*proxies, *workers, streams):
             opened.push_async_callback(process.close)

@@ -19,6 +19,7 @@ class FakeLog:
         self.committed: dict[tuple[str, Partition], int] = {}
         self.polls_to_fail: list[Exception] = []
         self.commits_to_fail: list[Exception] = []
+        self.lags_to_fail: list[Exception] = []
         self.open_consumers = 0
         self.may_join = asyncio.Event()
         """Set unless a test keeps new members waiting for their groups."""
@@ -118,6 +119,8 @@ class FakeConsumer:
         await self._log.committing({(self._group, place): offset for place, offset in offsets.items()})
 
     async def lag(self) -> Mapping[Partition, int]:
+        if self._log.lags_to_fail:
+            raise self._log.lags_to_fail.pop()
         return {
             partition: len(records) - self._log.committed.get((self._group, partition), 0)
             for partition, records in self._partitions()
