@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.environment import weir_environment
+
 _WEIR = Path(sys.executable).with_name("weir")
 # The last line of the greeting before its closing empty line.
 _LAST_FACT = "  data "
@@ -30,7 +32,7 @@ class Serving:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={name: value for name, value in os.environ.items() if not name.startswith("WEIR_")},
+                env=weir_environment(),
             )
         self.greeting = self._read_greeting(demo="--demo" in flags)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 from prometheus_client import CollectorRegistry
+from tests.support.environment import weir_environment
 
 from weir_cli.collect import take_name
 from weir_cli.collector_metrics import CollectorMetrics
@@ -94,11 +94,10 @@ def test_metrics_follow_what_the_process_says_of_itself() -> None:
 
 
 def test_without_kafka_there_is_nothing_to_share(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
     program = str(Path(sys.executable).with_name("weir"))
     done = subprocess.run(
         [program, "collect", "--data-dir", str(tmp_path)],
-        env=environment,
+        env=weir_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.support.environment import weir_environment
 
 from weir_cli.role_health import HealthApp
 from weir_cli.roles import streams as role
@@ -25,10 +25,9 @@ NOWHERE = {"WEIR_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
 
 def weir_streams(data_dir: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
     return subprocess.run(
         [str(Path(sys.executable).with_name("weir")), "streams", "--data-dir", str(data_dir)],
-        env=inherited | environment,
+        env=weir_environment() | environment,
         capture_output=True,
         text=True,
         check=False,

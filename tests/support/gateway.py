@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from tests.support.environment import weir_environment
 from tests.support.ports import free_port
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
@@ -48,7 +49,6 @@ class Gateway:
 
     async def start(self) -> None:
         """Start it and wait until it is ready to serve."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 str(_WEIR),
@@ -60,7 +60,7 @@ class Gateway:
                 stdout=log,
                 stderr=log,
                 env={
-                    **inherited,
+                    **weir_environment(),
                     "WEIR_ADMIN_TOKEN": ADMIN_TOKEN,
                     "PYTHONPATH": self._python_path,
                     **self._settings,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from pathlib import Path
 
 import httpx2
+from tests.support.environment import weir_environment
 from tests.support.gateway import eventually
 from tests.support.ports import free_port
 
@@ -32,11 +32,9 @@ class RoleProcess:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._command = [str(_WEIR), role, "--data-dir", str(data_dir), "--port", str(port)]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
         self._environment = {
-            **inherited,
+            **weir_environment(**settings),
             "PYTHONPATH": str(plugin_path) if plugin_path else "",
-            **{f"WEIR_{name.upper()}": value for name, value in settings.items()},
         }
         self._process: asyncio.subprocess.Process | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.environment import weir_environment
 from tests.support.gateway import Caller, Gateway, eventually
 from tests.support.load import Load, openai
 from tests.support.records import KINDS
@@ -49,7 +49,7 @@ async def begin_to_erase(gateway: Gateway, user: str) -> asyncio.subprocess.Proc
     program = str(Path(sys.executable).with_name("weir"))
     return await asyncio.create_subprocess_exec(
         *(program, "erase", "--user", user, "--yes", "--data-dir", str(gateway.data_dir)),
-        env={name: value for name, value in os.environ.items() if not name.startswith("WEIR_")},
+        env=weir_environment(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.streams.kafka.bench import kafka_settings
+from tests.support.environment import weir_environment
 from tests.support.gateway import eventually
 from tests.support.kafka_topics import arrived
 from tests.support.load import Load, anthropic, openai
@@ -34,7 +34,7 @@ def kafka_options(settings: KafkaSettings) -> dict[str, str]:
 
 def weir(options: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as an operator would."""
-    environment = {**os.environ, **{f"WEIR_{name.upper()}": value for name, value in options.items()}}
+    environment = weir_environment(**options)
     program = str(Path(sys.executable).with_name("weir"))
     return subprocess.run(
         [program, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.books import all_records, check_the_books, under_load
+from tests.support.environment import weir_environment
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.servers.availability import server_needed
 from tests.support.servers.postgres import PostgresServer, postgres_programs
@@ -38,10 +38,9 @@ def server() -> Iterator[PostgresServer]:
 
 def weir(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of ``weir`` against a database."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
     return subprocess.run(
         [str(WEIR), *arguments],
-        env={**environment, "WEIR_DATABASE_URL": url, "WEIR_ENCRYPTION_KEYS": KeyRing.generate_key()},
+        env=weir_environment(database_url=url, encryption_keys=KeyRing.generate_key()),
         capture_output=True,
         text=True,
         check=False,
