@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 from structlog.typing import FilteringBoundLogger
 
+from weir_collectors.asking import Asking, Decided, Finished
 from weir_collectors.backoff import Backoff
 from weir_collectors.collector import Collector
 from weir_collectors.counters import GroupCounters
-from weir_collectors.decoding import ReadEvent, read_event
-from weir_collectors.errors import CollectorRetiredError, DatabaseUnavailableError, UnreadableEventError
-from weir_collectors.handled import Decision
+from weir_collectors.decoding import read_event
+from weir_collectors.errors import DatabaseUnavailableError, UnreadableEventError
 from weir_collectors.lateness import LateWatch
 from weir_collectors.ranges import RangeTracker, Run
-from weir_collectors.records import UndecodableEvent
 from weir_collectors.stalling import StallWatch
 from weir_collectors.window import Window, WindowLimits
 from weir_core.clock import Clock
 from weir_streams.errors import LogUnavailableError
-from weir_streams.log import Consumer, LogRecord
+from weir_streams.log import Consumer
 
 _POLL_RECORDS: Final = 256
 _POLL_S: Final = 0.2
@@ -45,21 +42,6 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a group may have lag and commit nothing before it counts as stuck."""
     retention_s: Mapping[str, float] = {}
     """By topic, for how many seconds the log keeps events; a topic that is not named keeps them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """An event and what the collectors that were asked made of it."""
-
-    event: ReadEvent
-    decisions: Sequence[Decision]
-
-    @property
-    def record(self) -> LogRecord:
-        return self.event.record
-
-
-Finished = Decided | UndecodableEvent
 
 
 class Keeper(Protocol):
@@ -131,8 +113,7 @@ class ConsumingGroup:
         self._window = Window(settings.limits)
         self._ranges = RangeTracker()
         self._finished: asyncio.Queue[Sequence[Finished]] = asyncio.Queue()
-        self._stopping = False
-        self._given_back = 0
+        self._asking = Asking(collectors, self._window, self._finished.put_nowait, clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until ``stop`` is set; then give what is in flight its grace and abandon the rest.
@@ -147,7 +128,7 @@ class ConsumingGroup:
                 tasks.create_task(self._settle())
                 tasks.create_task(self._watch_lag())
                 await self._take_in(stop, tasks)
-                self._begin_to_stop()
+                self._asking.begin_to_stop()
                 await self._finish_in_flight()
                 raise _StopConsuming  # noqa: TRY301 - a task group is ended by raising inside it
         except* _StopConsuming:
@@ -170,7 +151,7 @@ class ConsumingGroup:
             collectors = [collector for collector in self._collectors() if collector.collects()]
             for record in records:
                 self._window.admit(record)
-            self._ask(records, collectors, tasks)
+            self._asking.ask(records, collectors, tasks)
 
     def _forget_lost(self) -> None:
         lost = self._consumer.lost()
@@ -178,80 +159,6 @@ class ConsumingGroup:
             self._window.forget(lost)
             self._ranges.forget(lost)
             self._logger.info("partitions_lost", partitions=[f"{place.topic}/{place.name}" for place in lost])
-
-    def _begin_to_stop(self) -> None:
-        self._stopping = True
-        # A sink that is away would otherwise hold its events, and us, for the whole grace.
-        for collector in self._collectors():
-            collector.retire()
-
-    def _ask(
-        self, records: Sequence[LogRecord], collectors: Sequence[Collector], tasks: asyncio.TaskGroup
-    ) -> None:
-        by_asked: dict[tuple[Collector, ...], list[ReadEvent]] = defaultdict(list)
-        for record in records:
-            try:
-                event = read_event(record)
-            except UnreadableEventError as error:
-                unreadable = UndecodableEvent(record, str(error), self._clock.wall_us())
-                self._finished.put_nowait([unreadable])
-                continue
-            by_asked[tuple([each for each in collectors if each.wants(event)])].append(event)
-        for asked, events in by_asked.items():
-            if not asked:
-                self._finished.put_nowait([Decided(event, ()) for event in events])
-            elif len(asked) == 1 and asked[0].asks_together():
-                tasks.create_task(self._decide_together(events, asked[0], tasks))
-            else:
-                for event in events:
-                    tasks.create_task(self._decide(event, asked))
-
-    async def _decide_together(
-        self, events: Sequence[ReadEvent], collector: Collector, tasks: asyncio.TaskGroup
-    ) -> None:
-        """A task for each event costs more than most sinks do, so only those that fail get one."""
-
-        def hear(asked: Sequence[ReadEvent], answers: Sequence[Decision | Exception]) -> None:
-            decided: list[Finished] = []
-            for event, answer in zip(asked, answers, strict=True):
-                if isinstance(answer, Exception):
-                    tasks.create_task(self._decide(event, [collector], answer))
-                else:
-                    decided.append(Decided(event, (answer,)))
-            if decided:
-                self._finished.put_nowait(decided)
-
-        await collector.ask_together(events, hear)
-
-    async def _decide(
-        self, event: ReadEvent, asked: Sequence[Collector], failure: Exception | None = None
-    ) -> None:
-        try:
-            if len(asked) == 1:
-                # The common case; gathering one would cost it a second task.
-                decisions = [await self._decision(asked[0], event, failure)]
-            else:
-                decisions = await asyncio.gather(*(self._decision(each, event) for each in asked))
-        except CollectorRetiredError:
-            # We are stopping: the event stays uncommitted and comes again.
-            self._given_back += self._window.knows(event.record)
-            return
-        self._finished.put_nowait([Decided(event, decisions)])
-
-    async def _decision(
-        self, collector: Collector, event: ReadEvent, failure: Exception | None = None
-    ) -> Decision:
-        while True:
-            try:
-                return await collector.decide(event, failure)
-            except CollectorRetiredError as error:
-                if self._stopping:
-                    raise
-                successors = (item for item in self._collectors() if item.plugin.id == collector.plugin.id)
-                successor = next(successors, None)
-                if successor is None or successor is collector:
-                    return Decision(collector.plugin.slug, tries=0, error=str(error))
-                collector, failure = successor, None
 
     async def _settle(self) -> None:
         slugs = [collector.plugin.slug for collector in self._collectors()]
@@ -300,7 +207,7 @@ class ConsumingGroup:
     async def _finish_in_flight(self) -> None:
         try:
             async with asyncio.timeout(self._settings.grace_s):
-                while self._window.unfinished > self._given_back:
+                while self._window.unfinished > self._asking.given_back:
                     await self._window.finished_some(_POLL_S)
                 # The window is empty before the last offsets are committed; the queue is done after.
                 await self._finished.join()

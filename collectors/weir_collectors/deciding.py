@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weir_collectors.consuming import Decided, Finished
+from weir_collectors.asking import Decided, Finished
 from weir_collectors.counters import Counters
 from weir_collectors.dead_letters import letters_of
 from weir_collectors.handled import must_store

@@ -7,8 +7,8 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from weir_collectors.asking import Decided, Finished
 from weir_collectors.collector import Collector
-from weir_collectors.consuming import Decided, Finished
 from weir_collectors.counters import Counters, GroupCounters
 from weir_collectors.dead_letters import letters_of
 from weir_collectors.kinds import EventKind
