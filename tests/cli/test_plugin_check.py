@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -133,11 +132,11 @@ def test_a_process_that_it_leaves_behind_is_told_and_ended(check: Check) -> None
         + "\nasync def initialize(self, ctx, config):\n"
         + "    subprocess.Popen(['sleep', '600'], start_new_session=True)"
     )
-    before = children(os.getpid())
+    before = children()
     _, verdicts = check("file", body)
     assert failures(verdicts) == ["nothing of it is left"]
     assert "sleep 600" in verdicts["nothing of it is left"]["found"]
-    assert children(os.getpid()) <= before
+    assert children() <= before
 
 
 def test_a_schema_that_is_none_is_told(check: Check, kind: str) -> None:

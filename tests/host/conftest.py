@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from tests.host.programs import started_before, write_program
+from tests.host.programs import write_program
 
 from weir_core.clock import SystemClock
 from weir_core.objects import Plugin
@@ -37,12 +37,6 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if item.path.name.startswith("test_child_"):
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _children_of_others() -> None:
-    """Take note of the processes that are not this room's before its first test starts one."""
-    started_before()
 
 
 class FixedClock:

@@ -6,9 +6,10 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.support.servers.process import is_server
 
 from weir_core.objects import Plugin
 from weir_host.calls import CallInfo
@@ -113,15 +114,9 @@ def sockets_left(directory: Path) -> list[str]:
 def children(parent: int | None = None) -> set[int]:
     """The processes that one has started (this one by default) and that are still there.
 
-    Of this one's, only what the room's tests have started counts: a server that other tests share goes on.
+    Servers that tests share do not count.
     """
-    return _children(parent) if parent is not None else _children(os.getpid()) - started_before()
-
-
-@cache
-def started_before() -> frozenset[int]:
-    """What this process had started when the room's first test began, which is when this is called first."""
-    return frozenset(_children(os.getpid()))
+    return {pid for pid in _children(os.getpid() if parent is None else parent) if not is_server(pid)}
 
 
 def _children(parent: int) -> set[int]:

@@ -130,7 +130,7 @@ async def sockets_are(run_dir: Path, count: int) -> None:
     async def so_many() -> bool:
         return len(sockets(run_dir)) == count
 
-    await eventually(so_many, f"{count} sockets and directories are in {run_dir}")
+    await eventually(so_many, f"{count} sockets and directories are in {run_dir}", within_s=90)
 
 
 def kill(pid: int) -> None:

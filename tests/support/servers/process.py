@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,17 @@ from tests.support.servers.errors import ServerFailedError
 
 _POLL_S: Final = 0.05
 _READY_WITHIN_S: Final = 90.0
+_MARK: Final = "TEST_SERVER"
 _STOP_WITHIN_S: Final = 20.0
 _LOG_TAIL: Final = 4000
+
+
+def is_server(pid: int) -> bool:
+    """Whether a ``ServerProcess`` started it: tests that count their own processes pass it over."""
+    try:
+        return f"{_MARK}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 class ServerProcess:
@@ -52,7 +62,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=None if environment is None else dict(environment),
+                env={**(os.environ if environment is None else environment), _MARK: self.name},
                 user=self._user,
                 start_new_session=True,
             )
