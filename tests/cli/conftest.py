@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -107,6 +108,16 @@ async def settle() -> None:
     """Let every task that can go on go on."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_were() -> Iterator[None]:
+    """A command that runs in this process sets up its logs; other rooms' tests have theirs."""
+    configured, handlers, level = structlog.get_config(), logging.root.handlers, logging.root.level
+    yield
+    structlog.configure(**configured)
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture
