@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.servers.process import is_server
+from tests.support.servers.process import ServerProcess
 
 from weir_core.objects import Plugin
 from weir_host.calls import CallInfo
@@ -116,7 +116,7 @@ def children(parent: int | None = None) -> set[int]:
 
     Servers that tests share do not count.
     """
-    return {pid for pid in _children(os.getpid() if parent is None else parent) if not is_server(pid)}
+    return _children(os.getpid() if parent is None else parent) - ServerProcess.started
 
 
 def _children(parent: int) -> set[int]:

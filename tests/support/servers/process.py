@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from tests.support.servers.errors import ServerFailedError
 
 _POLL_S: Final = 0.05
 _READY_WITHIN_S: Final = 90.0
-_MARK: Final = "TEST_SERVER"
 _STOP_WITHIN_S: Final = 20.0
 _LOG_TAIL: Final = 4000
-
-
-def is_server(pid: int) -> bool:
-    """Whether a ``ServerProcess`` started it: tests that count their own processes pass it over."""
-    try:
-        return f"{_MARK}=".encode() in Path(f"/proc/{pid}/environ").read_bytes()
-    except FileNotFoundError:
-        return False
 
 
 class ServerProcess:
@@ -35,6 +25,9 @@ class ServerProcess:
         log_path: Gets everything it prints, over all its starts.
         user: Name of the account that it runs as, for servers that refuse to be root.
     """
+
+    started: ClassVar[set[int]] = set()
+    """The process ids of all: tests that count their own processes pass them over."""
 
     def __init__(self, name: str, log_path: Path, *, user: str | None = None) -> None:
         self.name = name
@@ -62,10 +55,11 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**(os.environ if environment is None else environment), _MARK: self.name},
+                env=None if environment is None else dict(environment),
                 user=self._user,
                 start_new_session=True,
             )
+        self.started.add(self._process.pid)
 
     def wait_ready(self, is_ready: Callable[[], bool], within_s: float = _READY_WITHIN_S) -> None:
         """Ask until it is. Blocks.
