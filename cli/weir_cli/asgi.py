@@ -11,6 +11,7 @@ from typing import Any, Final
 import uvicorn
 
 _GRACE_S: Final = 3
+_IDLE_S: Final = 75
 
 
 async def serve_until(stop: asyncio.Event, apps: Mapping[socket.socket, Any]) -> None:
@@ -34,6 +35,8 @@ def _config(app: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
+        # Longer than the proxies keep theirs: a request never meets a connection that is just being closed.
+        timeout_keep_alive=_IDLE_S,
     )
 
 
