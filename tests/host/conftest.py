@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from tests.host.programs import write_program
+from tests.host.programs import pass_over_other_children, write_program
 
 from weir_core.clock import SystemClock
 from weir_core.objects import Plugin
@@ -68,6 +68,11 @@ class HeldSleep:
     async def wake_next(self) -> None:
         """Wait until somebody sleeps, and end that sleep."""
         (await self._sleepers.get()).set()
+
+
+@pytest.fixture(autouse=True)
+def own_children() -> None:
+    pass_over_other_children()
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from tests.support.servers.process import ServerProcess
 
 from weir_core.objects import Plugin
 from weir_host.calls import CallInfo
@@ -111,20 +110,27 @@ def sockets_left(directory: Path) -> list[str]:
     return [entry.name for entry in directory.iterdir() if entry.name.startswith("weir-plugin-")]
 
 
-def children(parent: int | None = None) -> set[int]:
-    """The processes that one has started (this one by default) and that are still there.
+_bystanders: set[int] = set()
 
-    Servers that tests share do not count.
-    """
-    return _children(os.getpid() if parent is None else parent) - ServerProcess.started
+
+def pass_over_other_children() -> None:
+    """From here on ``children`` counts what is started from here on: other tests' servers are not ours."""
+    _bystanders.clear()
+    _bystanders.update(_children(os.getpid()))
+
+
+def children(parent: int | None = None) -> set[int]:
+    """The processes that one has started (this one by default) and that are still there."""
+    return _children(os.getpid() if parent is None else parent) - _bystanders
 
 
 def _children(parent: int) -> set[int]:
-    return {
-        int(pid)
-        for task in Path(f"/proc/{parent}/task").iterdir()
-        for pid in (task / "children").read_text().split()
-    }
+    found: set[int] = set()
+    for task in Path(f"/proc/{parent}/task").iterdir():
+        # A thread may end while we look; its children are another thread's from then on.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def keepers() -> set[int]:

@@ -246,6 +246,15 @@ class Moods:
         self._since = rfc3339(SystemClock().wall_us())
         return await asyncio.gather(*(self.ask(place, manner) for place in places))
 
+    def has_heard_of(self, told: Told) -> Callable[[], Any]:
+        """An async function that says whether the plugin has handled what it hears of after the answer."""
+        plugin = self._plugin_of(told.place)
+
+        async def has_heard() -> bool:
+            return any(request_id == told.request_id for request_id, _ in plugin.notes("told"))
+
+        return has_heard
+
     async def seen(self, told: Iterable[Told]) -> dict[Place, Seen]:
         """Look up what these calls left behind."""
         told = list(told)

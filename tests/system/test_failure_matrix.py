@@ -278,6 +278,10 @@ class Scenes:
         await self._note(manner, await self._moods.ask_all(places, manner.replace(" ", "_")))
 
     async def _note(self, manner: str, told: list[Told]) -> None:
+        for one in told:
+            # Plugins are told of a finished stream in their own time.
+            if one.place.stage == "stream_complete" and expected(manner, one.place).marked:
+                await eventually(self._moods.has_heard_of(one), f"the plugin of {one} is told")
         self._put(manner, await self._moods.seen(told))
 
     def _put(self, manner: str, seen: Mapping[Place, Seen]) -> None:

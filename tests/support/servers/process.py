@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 from tests.support.servers.errors import ServerFailedError
 
@@ -25,9 +25,6 @@ class ServerProcess:
         log_path: Gets everything it prints, over all its starts.
         user: Name of the account that it runs as, for servers that refuse to be root.
     """
-
-    started: ClassVar[set[int]] = set()
-    """The process ids of all: tests that count their own processes pass them over."""
 
     def __init__(self, name: str, log_path: Path, *, user: str | None = None) -> None:
         self.name = name
@@ -59,7 +56,6 @@ class ServerProcess:
                 user=self._user,
                 start_new_session=True,
             )
-        self.started.add(self._process.pid)
 
     def wait_ready(self, is_ready: Callable[[], bool], within_s: float = _READY_WITHIN_S) -> None:
         """Ask until it is. Blocks.
