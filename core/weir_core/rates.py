@@ -138,18 +138,22 @@ class Rates:
         read, write, write_1h = usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
         audio, audio_output = usage.audio_prompt_tokens, usage.audio_response_tokens
         reasoning = usage.reasoning_tokens
-        return (
-            max(prompt - read - write - audio, 0) * each_input
-            + read * each_read
-            + max(write - write_1h, 0) * each_write
+        units = (
+            read * each_read
             + write_1h * each_write_1h
             + audio * each_audio
-            + max(usage.response_tokens - reasoning - audio_output, 0) * each_output
             + reasoning * each_reasoning
             + audio_output * each_audio_output
             + usage.web_searches * each_web_search
             + usage.file_searches * each_file_search
         )
+        if (plain := prompt - read - write - audio) > 0:
+            units += plain * each_input
+        if (short := write - write_1h) > 0:
+            units += short * each_write
+        if (said := usage.response_tokens - reasoning - audio_output) > 0:
+            units += said * each_output
+        return units
 
 
 def _compile(bands: Sequence[Band], places: int) -> _Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from weir_core.money import nano_to_text
 from weir_core.usage import NO_USAGE, Usage
@@ -17,8 +17,7 @@ _UNBOUNDED_OUTPUT_TOKENS = 16_384
 _MOST_RESPONSE_TOKENS = 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The bill of one call. ``cost`` is a decimal string, None when the price is unknown."""
 
     usage: Usage
@@ -26,8 +25,7 @@ class Settlement:
     price_version: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """The worst case, noted before the first byte goes upstream."""
 
     usage: Usage

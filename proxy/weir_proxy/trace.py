@@ -23,12 +23,17 @@ def begin_span(traceparent: str | None, tracestate: str | None) -> Trace:
 
     Trace and span ids are unique, not secret.
     """
-    # Zero is the one invalid value of either id.
-    span_id = f"{random.getrandbits(64) or 1:016x}"
+    drawn = random.randbytes(24).hex()  # noqa: S311 - unique is enough
+    span_id = _valid(drawn[:16])
     if traceparent is not None:
         match = _TRACEPARENT.fullmatch(traceparent.strip())
         if match is not None and match[1] != "ff" and int(match[2], 16) and int(match[3], 16):
             kept = tracestate if tracestate is not None and len(tracestate) <= _MAX_TRACESTATE else None
             return Trace(match[2], f"00-{match[2]}-{span_id}-{match[4]}", kept)
-    trace_id = f"{random.getrandbits(128) or 1:032x}"
+    trace_id = _valid(drawn[16:])
     return Trace(trace_id, f"00-{trace_id}-{span_id}-01", None)
+
+
+def _valid(drawn: str) -> str:
+    """Zero is the one invalid value of either id."""
+    return drawn if drawn.strip("0") else drawn[:-1] + "1"
