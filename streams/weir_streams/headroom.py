@@ -35,11 +35,16 @@ class Headroom:
 
     def covers(self, requests: int) -> bool:
         """Whether as many families fit for certain, each in its reserve. Costs a few additions."""
-        return self._writer.room_beyond(self.reserve) >= requests * self.reserve
+        needed = requests * self.reserve
+        # Nearly always one segment is enough, and nobody has to add up the others.
+        return self._writer.room_here >= needed or self._writer.room_beyond(self.reserve) >= needed
 
     def covers_after(self, size: int, requests: int) -> bool:
         """Whether they still would behind a record of ``size`` bytes."""
-        return self._writer.room_after(size, self.reserve) >= requests * self.reserve
+        needed = requests * self.reserve
+        return (
+            self._writer.room_here - size >= needed or self._writer.room_after(size, self.reserve) >= needed
+        )
 
     def grow(self) -> bool:
         """Allocate one more segment unless that failed within the last second. May block for a moment."""

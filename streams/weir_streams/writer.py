@@ -60,6 +60,11 @@ class SegmentWriter:
         self._retired: deque[OpenSegment] = deque()
         self._failed = 0
 
+    @property
+    def room_here(self) -> int:
+        """Bytes left in the segment that is being written."""
+        return self._current.room if self._current is not None else 0
+
     def room_beyond(self, reserve: int) -> int:
         """Bytes that records of at most ``reserve`` bytes can fill for certain.
 
