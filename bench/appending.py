@@ -15,9 +15,10 @@ from typing import Final
 
 import msgspec
 
-from bench.spooled import family, new_admission, open_spool
+from bench.spooled import finished_call, new_admission, open_spool
 from bench.turns import Comparison, timed
 from weir_streams.admission import EventIds
+from weir_streams.calls import CallRecord
 from weir_streams.events import Event
 
 _FAMILIES: Final = 64
@@ -31,13 +32,15 @@ def measure(work: Path, requests: int, rounds: int) -> Comparison:
 async def _turns(work: Path, requests: int, rounds: int) -> Comparison:
     words = random.Random(1)
     ids = EventIds(*(str(number) for number in range(len(EventIds._fields))))
-    made = [family(new_admission(), ids, number, words) for number in range(_FAMILIES)]
-    families = [made[number % _FAMILIES] for number in range(requests)]
+    made = [finished_call(new_admission(), ids, number, words) for number in range(_FAMILIES)]
+    calls = [made[number % _FAMILIES] for number in range(requests)]
+    their_events = [call.events() for call in made]
+    families = [their_events[number % _FAMILIES] for number in range(requests)]
     events = sum(map(len, families))
     bare, spool = [], []
     for turn in range(rounds):
         bare.append(await timed(events, _append_bare(work / f"{turn}.jsonl", families)))
-        spool.append(await timed(events, _append_to_spool(work / f"spool-{turn}", families)))
+        spool.append(await timed(events, _append_to_spool(work / f"spool-{turn}", calls)))
     return Comparison("spool append", bare, spool)
 
 
@@ -50,8 +53,8 @@ async def _append_bare(path: Path, families: Sequence[Sequence[Event]]) -> None:
     os.close(file)
 
 
-async def _append_to_spool(root: Path, families: Sequence[Sequence[Event]]) -> None:
+async def _append_to_spool(root: Path, calls: Sequence[CallRecord]) -> None:
     spool = open_spool(root)
-    for events in families:
-        spool.append(spool.admit(new_admission()), events)
+    for call in calls:
+        spool.append(spool.admit(new_admission()), call)
     spool.close()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from weir_core.clock import SystemClock, rfc3339
+from weir_core.clock import SystemClock
+from weir_core.ids import new_id
 from weir_streams.admission import Admission, EventIds
+from weir_streams.calls import CallRecord
 from weir_streams.embedded import EmbeddedLog
-from weir_streams.events import EVENT_TOPICS, Analytics, BudgetUsage, Event, Latency, ProxyLog
+from weir_streams.events import EVENT_TOPICS
 from weir_streams.log import LogRecord
 from weir_streams.settings import SpoolSettings
 from weir_streams.spool import Spool
@@ -30,7 +31,7 @@ def fill_spool(root: Path, requests: int) -> None:
     for number in range(requests):
         admission = new_admission()
         slot = spool.admit(admission)
-        spool.append(slot, family(admission, slot.event_ids, number % _APPS, words))
+        spool.append(slot, finished_call(admission, slot.event_ids, number % _APPS, words))
     spool.close()
 
 
@@ -44,7 +45,7 @@ def open_spool(root: Path) -> Spool:
 def new_admission() -> Admission:
     """What a proxy knows of a call when it lets it in."""
     return Admission(
-        request_id=uuid.uuid4().hex,
+        request_id=new_id(),
         started_us=SystemClock().wall_us(),
         llm_id=1,
         llm_slug="gpt",
@@ -67,30 +68,32 @@ async def read_spool(root: Path) -> Mapping[str, Sequence[LogRecord]]:
     return found
 
 
-def family(admission: Admission, ids: EventIds, app_id: int, words: random.Random) -> list[Event]:
-    """The events of a call that was served."""
-    identity: dict[str, Any] = {
-        "request_id": admission.request_id,
-        "timestamp": rfc3339(admission.started_us),
-        "app_id": app_id,
-        "llm_id": 1,
-        "llm_slug": "gpt",
-        "vendor": "openai",
-    }
-    log = ProxyLog(
-        **identity,
-        event_id=ids.proxy_log,
-        method="POST",
+def finished_call(admission: Admission, ids: EventIds, app_id: int, words: random.Random) -> CallRecord:
+    """A call that was served, and leaves three events."""
+    return CallRecord(
+        event_ids=ids,
+        started_us=admission.started_us,
+        analysed=True,
+        billed=True,
+        request_id=admission.request_id,
+        app_id=app_id,
+        llm_id=admission.llm_id,
+        llm_slug=admission.llm_slug,
+        vendor=admission.vendor,
+        method=admission.method,
         path=admission.path,
         response_code=200,
         outcome="served",
-        latency_ms=Latency(total=812.5, upstream=800.1),
+        total_ms=812.5,
+        upstream_ms=800.1,
         request_body=_prose(words),
         response_body=_prose(words),
+        prompt_tokens=310,
+        response_tokens=290,
+        total_tokens=600,
+        usage_source="provider",
+        cost="0.004",
     )
-    analytics = Analytics(**identity, event_id=ids.analytics, prompt_tokens=310, response_tokens=290)
-    budget = BudgetUsage(**identity, event_id=ids.budget_usage, tokens_used=600, cost="0.004")
-    return [log, analytics, budget]
 
 
 def _prose(words: random.Random) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from weir_proxy.call import Call
-from weir_proxy.family import build_family
+from weir_proxy.family import build_record
 from weir_proxy.metrics import Metrics
 from weir_proxy.settlement import settle
+from weir_streams.calls import CallRecord
 from weir_streams.errors import SpoolWriteError
-from weir_streams.events import Analytics, Event, ProxyLog
 from weir_streams.spool import Spool
 
 
@@ -55,26 +55,24 @@ class Recorder:
             self._metrics.refused_without_event("anonymous")
             return
         total_ms = round((now - call.started) * 1000, 3)
-        family = build_family(call, settle(call), total_ms, self._capture_limit)
+        record = build_record(call, settle(call), total_ms, self._capture_limit)
         # From here on the spool owns the family: what it cannot write now, it writes or recovers later.
         call.recorded = True
         try:
-            seq = self._spool.append(call.slot, family)
+            seq = self._spool.append(call.slot, record)
         except SpoolWriteError:
-            _tell_what_the_client_saw(call, family)
+            _tell_what_the_client_saw(call, record)
             raise
         self._metrics.recorded(call, now - call.started)
         if self._sync_always:
             await self._spool.synced(seq)
 
 
-def _tell_what_the_client_saw(call: Call, family: list[Event]) -> None:
+def _tell_what_the_client_saw(call: Call, record: CallRecord) -> None:
     """The spool writes this family when the disk is back: the client got no answer that it could keep."""
-    for event in family:
-        if isinstance(event, ProxyLog | Analytics):
-            event.outcome = "gateway_error"
-        if isinstance(event, ProxyLog) and not call.client.answering:
-            event.response_code = 503
+    record.outcome = "gateway_error"
+    if not call.client.answering:
+        record.response_code = 503
 
 
 class _PerSecond:

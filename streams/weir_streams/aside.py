@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
-from weir_streams.events import Event
+from weir_streams.families import Family
 
 
 class Refused(NamedTuple):
     """A family and the slot it still holds."""
 
     slot: int
-    family: Sequence[Event]
+    family: Family
 
 
 class Aside:

@@ -18,9 +18,9 @@ from weir_streams.home import spool_directories
 from weir_streams.offsets import GroupOffsets
 from weir_streams.reader import segment_bases
 from weir_streams.segment import (
-    FAMILY,
     RECORD_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
+    WITH_EVENTS,
     RecordHeader,
     decode_record_header,
     segment_name,
@@ -170,7 +170,7 @@ class _Directory:
             header = decode_record_header(data)
             if header is not None:
                 self._position += header.size
-                if header.kind == FAMILY:
+                if header.kind in WITH_EVENTS:
                     yield header
             elif not data.strip(b"\0"):
                 # Nothing was written here so far.

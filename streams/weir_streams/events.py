@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 Outcome = Literal["served", "blocked", "denied", "upstream_error", "client_aborted", "gateway_error"]
+UsageSource = Literal["provider", "estimated", "none"]
 
 PROXY_LOG_TOPIC = "weir.proxy-log.v1"
 ANALYTICS_TOPIC = "weir.analytics.v1"
@@ -96,7 +97,7 @@ class Analytics(Identity, kw_only=True):
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     total_tokens: int = 0
-    usage_source: Literal["provider", "estimated", "none"] = "none"
+    usage_source: UsageSource = "none"
     cost: str | None = None
     currency: str = "USD"
     price_version: str | None = None
@@ -144,5 +145,10 @@ _ENCODER = msgspec.json.Encoder()
 
 def encode(event: Event) -> EncodedEvent:
     """Encode with the topic's key: the app id, or ``llm:<id>`` before authentication."""
-    key = b"llm:%d" % (event.llm_id or 0) if event.app_id is None else b"%d" % event.app_id
+    key = routing_key(event.app_id, event.llm_id)
     return EncodedEvent(TOPIC_OF[type(event)], key, _ENCODER.encode(event))
+
+
+def routing_key(app_id: int | None, llm_id: int | None) -> bytes:
+    """The key of an event's topic: order is kept within it."""
+    return b"llm:%d" % (llm_id or 0) if app_id is None else b"%d" % app_id

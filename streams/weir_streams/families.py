@@ -1,4 +1,7 @@
-"""A request's event family as one record, made smaller where the disk leaves no room for all of it."""
+"""A request's event family as one record, made smaller where the disk leaves no room for all of it.
+
+A family is a finished call, which is how proxies write it, or events as they are.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from weir_streams.admission import cut
+from weir_streams.calls import CallRecord
 from weir_streams.errors import FamilyError
 from weir_streams.events import Analytics, Event, ProxyLog, encode
-from weir_streams.segment import FAMILY, encode_record
+from weir_streams.segment import FAMILY, encode_call_record, encode_record
+
+Family = CallRecord | Sequence[Event]
 
 _SHORTER: Final = (512, 128, 32)
 _MOST_ATTEMPTS: Final = 4
@@ -35,12 +41,14 @@ _FREE_TEXT: Final = (
 UNENCODABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 
-def encode_family(family: Sequence[Event], spool_id: str, seq: int, wall_us: int) -> bytes:
+def encode_family(family: Family, spool_id: str, seq: int, wall_us: int) -> bytes:
     """Number the events and encode them as one record.
 
     Raises:
         TypeError, ValueError, OverflowError, RecursionError: A field holds what JSON cannot.
     """
+    if isinstance(family, CallRecord):
+        return encode_call_record(family, spool_id, seq, wall_us)
     encoded = []
     for number, event in enumerate(family, seq):
         event.spool_id = spool_id
@@ -49,7 +57,7 @@ def encode_family(family: Sequence[Event], spool_id: str, seq: int, wall_us: int
     return encode_record(FAMILY, seq, wall_us, encoded)
 
 
-def fit_family(family: Sequence[Event], spool_id: str, seq: int, wall_us: int, most_bytes: int) -> bytes:
+def fit_family(family: Family, spool_id: str, seq: int, wall_us: int, most_bytes: int) -> bytes:
     """The fullest form of the family that takes at most ``most_bytes``.
 
     Bodies go first, then metadata and the ends of long texts; ids, counts and costs always stay.
@@ -58,7 +66,7 @@ def fit_family(family: Sequence[Event], spool_id: str, seq: int, wall_us: int, m
         FamilyError: Not even the barest form can be encoded.
     """
     problem: Exception | None = None
-    for smaller in _forms(family):
+    for smaller in _forms(family.events() if isinstance(family, CallRecord) else family):
         try:
             record = encode_family(smaller, spool_id, seq, wall_us)
         except UNENCODABLE as error:

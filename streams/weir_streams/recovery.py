@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from weir_core.clock import Clock, rfc3339
+from weir_core.clock import Clock
 from weir_core.money import nano_to_text
-from weir_core.periods import month_at
 from weir_streams.admission import Orphan
-from weir_streams.events import PROXY_LOG_TOPIC, Analytics, Attempt, BudgetUsage, Event, Latency, ProxyLog
+from weir_streams.calls import CallRecord
+from weir_streams.events import PROXY_LOG_TOPIC, Attempt
 from weir_streams.families import fit_family
 from weir_streams.inflight import InflightTable
 from weir_streams.reader import SpoolReader
@@ -19,7 +19,6 @@ from weir_streams.reports import Logger
 from weir_streams.syncing import sync_writer
 from weir_streams.writer import SegmentWriter
 
-_OUTCOME: Final = "gateway_error"
 REASON: Final = "the gateway's process ended while the request was in flight"
 # No status line is known to have reached the client; 502 would claim that one had.
 _NO_RESPONSE: Final = 0
@@ -52,7 +51,7 @@ def recover_orphans(
     written = _ids_in_spool(orphans, writer, clock)
     missing = [orphan for orphan in orphans if orphan.admitted.event_ids.proxy_log not in written]
     for orphan in missing:
-        family = orphan_family(orphan, currency)
+        family = orphan_record(orphan, currency)
         record = fit_family(family, spool_id, writer.next_seq, clock.wall_us(), reserve)
         if writer.room_after(len(record), 0) < 0:
             writer.files.allocate()
@@ -65,48 +64,44 @@ def recover_orphans(
     return len(missing)
 
 
-def orphan_family(orphan: Orphan, currency: str) -> list[Event]:
-    """The events of a request that never ended: a proxy log always, what it may have cost if it was sent."""
-    ids = orphan.admitted.event_ids
-    identity = _identity(orphan)
-    sending = orphan.sending
-    family: list[Event] = [_proxy_log(orphan, identity)]
-    if sending is None:
-        return family
-    cost = None if sending.cost_nano is None else nano_to_text(sending.cost_nano)
-    tokens = sending.prompt_tokens + sending.response_tokens
-    family.append(
-        Analytics(
-            **identity,
-            event_id=ids.analytics,
-            model_name=sending.model,
-            outcome=_OUTCOME,
-            prompt_tokens=sending.prompt_tokens,
-            response_tokens=sending.response_tokens,
-            total_tokens=tokens,
-            usage_source="estimated",
-            cost=cost,
-            currency=currency,
-            attempts=_attempts(orphan),
-        )
+def orphan_record(orphan: Orphan, currency: str) -> CallRecord:
+    """What a request that never ended leaves: a proxy log always, what it may have cost if it was sent."""
+    admitted, identity, sending = orphan.admitted, orphan.identity, orphan.sending
+    record = CallRecord(
+        event_ids=admitted.event_ids,
+        started_us=admitted.started_us,
+        request_id=admitted.request_id,
+        client_request_id=admitted.client_request_id,
+        trace_id=admitted.trace_id,
+        edge_id=admitted.edge_id,
+        edge_namespace=admitted.edge_namespace,
+        llm_id=admitted.llm_id,
+        llm_slug=admitted.llm_slug,
+        vendor=admitted.vendor,
+        method=admitted.method,
+        path=admitted.path,
+        response_code=_NO_RESPONSE,
+        outcome="gateway_error",
+        stream=admitted.stream,
+        currency=currency,
+        metadata={"weir_recovered": REASON},
     )
-    if sending.metered:
-        period = month_at(orphan.admitted.started_us)
-        family.append(
-            BudgetUsage(
-                **identity,
-                event_id=ids.budget_usage,
-                tokens_used=tokens,
-                prompt_tokens=sending.prompt_tokens,
-                response_tokens=sending.response_tokens,
-                cost=cost,
-                currency=currency,
-                period_id=period.id,
-                period_start=period.start,
-                period_end=period.end,
-            )
-        )
-    return family
+    if identity is not None:
+        record.app_id = identity.app_id
+        record.user_id = identity.user_id
+        record.credential_id = identity.credential_id
+    if sending is not None:
+        record.analysed = True
+        record.billed = sending.metered
+        record.attempts = [Attempt(llm_id=admitted.llm_id, error=REASON)]
+        record.model_name = sending.model
+        record.stream = admitted.stream if sending.stream is None else sending.stream
+        record.prompt_tokens = sending.prompt_tokens
+        record.response_tokens = sending.response_tokens
+        record.total_tokens = sending.prompt_tokens + sending.response_tokens
+        record.usage_source = "estimated"
+        record.cost = None if sending.cost_nano is None else nano_to_text(sending.cost_nano)
+    return record
 
 
 def _ids_in_spool(orphans: Sequence[Orphan], writer: SegmentWriter, clock: Clock) -> set[str]:
@@ -132,43 +127,3 @@ def _ids_in_spool(orphans: Sequence[Orphan], writer: SegmentWriter, clock: Clock
     finally:
         reader.close()
     return found
-
-
-def _identity(orphan: Orphan) -> dict[str, Any]:
-    admitted, identity = orphan.admitted, orphan.identity
-    return {
-        "request_id": admitted.request_id,
-        "client_request_id": admitted.client_request_id,
-        "trace_id": admitted.trace_id,
-        "timestamp": rfc3339(admitted.started_us),
-        "edge_id": admitted.edge_id,
-        "edge_namespace": admitted.edge_namespace,
-        "app_id": identity.app_id if identity else None,
-        "user_id": identity.user_id if identity else None,
-        "credential_id": identity.credential_id if identity else None,
-        "llm_id": admitted.llm_id,
-        "llm_slug": admitted.llm_slug,
-        "vendor": admitted.vendor,
-    }
-
-
-def _proxy_log(orphan: Orphan, identity: dict[str, Any]) -> ProxyLog:
-    admitted, sending = orphan.admitted, orphan.sending
-    streams = sending.stream if sending is not None else None
-    return ProxyLog(
-        **identity,
-        event_id=admitted.event_ids.proxy_log,
-        model_name=sending.model if sending is not None else None,
-        method=admitted.method,
-        path=admitted.path,
-        response_code=_NO_RESPONSE,
-        outcome=_OUTCOME,
-        stream=admitted.stream if streams is None else streams,
-        latency_ms=Latency(),
-        attempts=_attempts(orphan),
-        metadata={"weir_recovered": REASON},
-    )
-
-
-def _attempts(orphan: Orphan) -> list[Attempt]:
-    return [] if orphan.sending is None else [Attempt(llm_id=orphan.admitted.llm_id, error=REASON)]

@@ -1,4 +1,4 @@
-"""The segment format, version 1: how records stand in a file. docs/spool.md is the specification.
+"""The segment format, version 2: how records stand in a file. docs/spool.md is the specification.
 
 A segment is a header and then records, one behind the other, in a file whose rest is zeros. Everything about
 a record is under its checksum, so a torn, half visible or rotten record is never taken for a whole one.
@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
+import msgspec
+
+from weir_streams.calls import CallRecord, StoredEvent, decode_call, encode_call
 from weir_streams.errors import SpoolFormatError
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC, EncodedEvent
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
-VERSION: Final = 1
+VERSION: Final = 2
+_READABLE: Final = (1, 2)
 SEGMENT_HEADER_BYTES: Final = 64
 RECORD_HEADER_BYTES: Final = 32
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
@@ -24,6 +28,9 @@ MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 FAMILY: Final = 1
 SEAL: Final = 2
 GAP: Final = 3
+CALL: Final = 4
+WITH_EVENTS: Final = frozenset({FAMILY, CALL})
+_MOST_CALL_EVENTS: Final = 3
 
 # 0xF5 and 0xFF occur in no UTF-8 text, so nothing inside a JSON value can look like the start of a record.
 RECORD_MAGIC: Final = b"\xf5WR\xff"
@@ -45,6 +52,7 @@ _PREFIX: Final = struct.Struct("<4sI")
 _FIELDS: Final = struct.Struct("<IBBHQQ")
 _RECORD_HEADER: Final = struct.Struct("<4sIIBBHQQ")
 _EVENT: Final = struct.Struct("<BxHI")
+_CALL: Final = struct.Struct("<HI")
 _CHECKSUM: Final = struct.Struct("<I")
 _ZEROS: Final = bytes(RECORD_HEADER_BYTES)
 
@@ -64,7 +72,7 @@ class Record(NamedTuple):
     seq: int
     wall_us: int
     size: int
-    events: tuple[EncodedEvent, ...]
+    events: tuple[EncodedEvent | StoredEvent, ...]
 
     @property
     def next_seq(self) -> int:
@@ -139,10 +147,10 @@ def decode_segment_header(data: bytes) -> SegmentHeader | None:
     if checksum != crc32(data[: _SEGMENT_HEADER.size]):
         return None
     _, version, _, spool_id, base_seq, created_us = _SEGMENT_HEADER.unpack_from(data)
-    if version != VERSION:
+    if version not in _READABLE:
         raise SpoolFormatError(
             f"a segment of spool {spool_id.decode()} has format version {version}, "
-            f"this release reads {VERSION}; read it with the release that wrote it"
+            f"this release reads up to {VERSION}; read it with the release that wrote it"
         )
     return SegmentHeader(spool_id.decode(), base_seq, created_us)
 
@@ -153,9 +161,18 @@ def encode_record(kind: int, seq: int, wall_us: int, events: Sequence[EncodedEve
     for event in events:
         parts.append(event.key)
         parts.append(event.value)
-    body = b"".join(parts)
-    fields = _FIELDS.pack(len(body), kind, 0, len(events), seq, wall_us)
-    return b"".join((_PREFIX.pack(RECORD_MAGIC, crc32(body, crc32(fields))), fields, body))
+    return _framed(kind, len(events), seq, wall_us, b"".join(parts))
+
+
+def encode_call_record(call: CallRecord, spool_id: str, seq: int, wall_us: int) -> bytes:
+    """A finished call as one record, from which its events are made when it is read.
+
+    Raises:
+        TypeError, ValueError, OverflowError, RecursionError: A field holds what JSON cannot.
+    """
+    key, metadata, value = encode_call(call, spool_id)
+    head = b"".join((_CALL.pack(len(key), len(metadata)), key, metadata))
+    return _framed(CALL, len(call), seq, wall_us, head, value)
 
 
 def encode_gap(size: int, seq: int, wall_us: int) -> bytes:
@@ -187,11 +204,14 @@ def decode_record(data: bytes, at: int = 0) -> Record | Unfinished | Blank | Unr
         return Unfinished(size)
     if crc32(memoryview(data)[at + _PREFIX.size : at + size]) != checksum:
         return Unreadable("the checksum does not match")
-    if kind != FAMILY:
-        return Record(kind, seq, wall_us, size, ())
-    events = _decode_events(data, at + RECORD_HEADER_BYTES, at + size, count)
+    start, end = at + RECORD_HEADER_BYTES, at + size
+    events: tuple[EncodedEvent | StoredEvent, ...] | None = ()
+    if kind == CALL:
+        events = _decode_call(data, start, end, seq, count)
+    elif kind == FAMILY:
+        events = _decode_events(data, start, end, count)
     if events is None:
-        return Unreadable("the event table does not match the record's length")
+        return Unreadable("its body is not what its kind and its length say")
     return Record(kind, seq, wall_us, size, events)
 
 
@@ -201,6 +221,28 @@ def decode_record_header(data: bytes) -> RecordHeader | None:
         return None
     _, _, length, kind, _, count, seq, wall_us = _RECORD_HEADER.unpack_from(data)
     return RecordHeader(kind, seq, wall_us, RECORD_HEADER_BYTES + length, count)
+
+
+def _framed(kind: int, count: int, seq: int, wall_us: int, head: bytes, rest: bytes = b"") -> bytes:
+    """A record whose body comes in two pieces: the longer one is copied only once."""
+    fields = _FIELDS.pack(len(head) + len(rest), kind, 0, count, seq, wall_us)
+    checksum = crc32(rest, crc32(head, crc32(fields)))
+    return b"".join((_PREFIX.pack(RECORD_MAGIC, checksum), fields, head, rest))
+
+
+def _decode_call(data: bytes, start: int, end: int, seq: int, count: int) -> tuple[StoredEvent, ...] | None:
+    if end - start < _CALL.size or not 0 < count <= _MOST_CALL_EVENTS:
+        return None
+    key_length, metadata_length = _CALL.unpack_from(data, start)
+    key_at = start + _CALL.size
+    metadata_at = key_at + key_length
+    value_at = metadata_at + metadata_length
+    try:
+        return decode_call(
+            data[key_at:metadata_at], data[metadata_at:value_at], data[value_at:end], seq, count
+        )
+    except (msgspec.MsgspecError, RecursionError, TypeError, ValueError, LookupError):
+        return None
 
 
 def _decode_events(data: bytes, start: int, end: int, count: int) -> tuple[EncodedEvent, ...] | None:

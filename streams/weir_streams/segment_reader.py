@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from weir_streams.segment import (
-    FAMILY,
     GAP,
     RECORD_MAGIC,
     SEAL,
     SEGMENT_HEADER_BYTES,
+    WITH_EVENTS,
     Blank,
     Record,
     Unfinished,
@@ -87,7 +87,7 @@ class SegmentReader:
                     stop = Stop.SEALED
                     break
                 at += found.size
-                if found.kind == FAMILY:
+                if found.kind in WITH_EVENTS:
                     records.append(found)
             elif isinstance(found, Unfinished):
                 if at:

@@ -7,7 +7,7 @@ may block (allocating, syncing, retention, a disk that refuses) happens on two t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,8 +16,8 @@ from weir_core.ids import new_id
 from weir_streams.admission import Admission, EventIds
 from weir_streams.aside import Aside, Refused
 from weir_streams.errors import FamilyError, SpoolClosedError, SpoolFullError, SpoolWriteError
-from weir_streams.events import EncodedEvent, Event
-from weir_streams.families import UNENCODABLE, encode_family, fit_family
+from weir_streams.events import EncodedEvent
+from weir_streams.families import UNENCODABLE, Family, encode_family, fit_family
 from weir_streams.headroom import Headroom
 from weir_streams.home import Owned, SpoolHome
 from weir_streams.inflight import Slot
@@ -25,11 +25,13 @@ from weir_streams.keeper import Chore, Keeper
 from weir_streams.reports import Logger
 from weir_streams.retention import NeededGroups, Retention
 from weir_streams.segment import FAMILY, encode_record
-from weir_streams.settings import MIB, SpoolSettings
+from weir_streams.settings import KIB, MIB, SpoolSettings
 from weir_streams.syncing import Syncer
 
-# With this no event of a family can be larger than the contract's 1 MiB.
-_MAX_FAMILY_BYTES: Final = MIB
+MAX_FAMILY_BYTES: Final = MIB - 4 * KIB
+"""Of a record. No event of it is larger than the contract's 1 MiB then: an event says more than the record
+of its call only by the fields that have their default.
+"""
 _RETENTION_EVERY_S: Final = 10.0
 _SWEEP_EVERY_S: Final = 60.0
 # Siblings that start together first get the chance to claim the directories they owned before.
@@ -146,10 +148,10 @@ class Spool:
         ids = self._ids
         return self._table.admit(admission, EventIds(ids(), ids(), ids()), self._writer.next_seq)
 
-    def append(self, slot: Slot, family: Sequence[Event]) -> int:
+    def append(self, slot: Slot, family: Family) -> int:
         """Write the family as one record and free the slot; return the sequence number to wait for.
 
-        Sets ``spool_id`` and ``spool_seq`` on the events. When it returns, a killed process cannot lose them.
+        Its events get this spool's id and numbers. When it returns, a killed process cannot lose them.
         Where room is short the bodies are left out (``*_truncated``). One write; no thread, no waiting.
 
         Raises:
@@ -240,14 +242,14 @@ class Spool:
         if not self._owned.files.spares:
             self._keeper.wake()
 
-    def _record(self, family: Sequence[Event]) -> bytes:
+    def _record(self, family: Family) -> bytes:
         seq, wall_us = self._writer.next_seq, self._clock.wall_us()
         try:
             record = encode_family(family, self.id, seq, wall_us)
         except UNENCODABLE:
             record = b""
         others = self._table.taken - 1
-        if record and len(record) <= _MAX_FAMILY_BYTES:
+        if record and len(record) <= MAX_FAMILY_BYTES:
             if not self._headroom.covers_after(len(record), others):
                 self._headroom.grow()
             if self._headroom.covers_after(len(record), others):

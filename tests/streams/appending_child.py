@@ -13,7 +13,7 @@ from collections import deque
 from pathlib import Path
 
 import msgspec
-from tests.streams.support import SMALL, RecordingLogger, admission, family
+from tests.streams.support import SMALL, RecordingLogger, admission, finished_call
 
 from weir_core.clock import SystemClock
 from weir_streams.inflight import Slot
@@ -38,10 +38,9 @@ async def main(root: Path, run: str, sync: str) -> None:
         if len(waiting) < IN_FLIGHT:
             continue
         done = waiting.popleft()
-        events = family(number, done.event_ids, request_body="x" * (number % 40 * 100))
-        for event in events:
-            event.request_id = done.admission.request_id
-        seq = spool.append(done, events)
+        call = finished_call(number, done.event_ids, request_body="x" * (number % 40 * 100))
+        call.request_id = done.admission.request_id
+        seq = spool.append(done, call)
         if sync == "always":
             await spool.synced(seq)
         os.write(1, f"W {done.admission.request_id}\n".encode())

@@ -13,6 +13,7 @@ import msgspec
 
 from weir_core.clock import SystemClock, rfc3339
 from weir_streams.admission import Admission, EventIds
+from weir_streams.calls import CallRecord, StoredEvent
 from weir_streams.events import Analytics, BudgetUsage, EncodedEvent, Event, Latency, ProxyLog
 from weir_streams.families import encode_family
 from weir_streams.home import spool_directories
@@ -127,14 +128,41 @@ def family(number: int = 1, ids: EventIds | None = None, **changes: Any) -> list
     ]
 
 
+def finished_call(number: int = 1, ids: EventIds | None = None, **changes: Any) -> CallRecord:
+    """The same call as a proxy writes it."""
+    fields: dict[str, Any] = {
+        "event_ids": ids or event_ids(number),
+        "started_us": STARTED_US,
+        "analysed": True,
+        "billed": True,
+        "request_id": f"request-{number}",
+        "app_id": 7,
+        "llm_id": 3,
+        "llm_slug": "gpt",
+        "vendor": "openai",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "response_code": 200,
+        "outcome": "served",
+        "total_ms": 1.5,
+        "request_body": '{"model":"gpt"}',
+        "response_body": '{"choices":[]}',
+        "prompt_tokens": 5,
+        "total_tokens": 5,
+        "usage_source": "provider",
+        "cost": "0.5",
+    }
+    return CallRecord(**(fields | changes))
+
+
 def family_record(number: int, seq: int, **changes: Any) -> bytes:
     return encode_family(family(number, **changes), SPOOL_ID, seq, STARTED_US)
 
 
 def append(spool: Spool, number: int, **changes: Any) -> int:
-    """Admit a request and append its family."""
+    """Admit a request and append what it leaves."""
     slot: Slot = spool.admit(admission(number))
-    return spool.append(slot, family(number, slot.event_ids, **changes))
+    return spool.append(slot, finished_call(number, slot.event_ids, **changes))
 
 
 def reader_of(directory: Path, from_seq: int = 0, damages: list[Damage] | None = None) -> SpoolReader:
@@ -153,7 +181,7 @@ def read_all(directory: Path, damages: list[Damage] | None = None, from_seq: int
     return records
 
 
-def values_of(events: Iterable[EncodedEvent]) -> list[dict[str, Any]]:
+def values_of(events: Iterable[EncodedEvent | StoredEvent]) -> list[dict[str, Any]]:
     return [msgspec.json.decode(event.value) for event in events]
 
 

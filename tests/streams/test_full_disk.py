@@ -17,8 +17,8 @@ from tests.streams.support import (
     admission,
     all_events,
     append,
-    family,
     file_size_limit,
+    finished_call,
 )
 
 from weir_streams.embedded import EmbeddedLog
@@ -103,7 +103,9 @@ def test_a_full_disk_refuses_requests_and_loses_none_that_was_admitted(
     assert slots
     assert not spool.healthy
     for number, slot in enumerate(slots):
-        spool.append(slot, family(number, slot.event_ids, request_body=LARGE_BODY, response_body=LARGE_BODY))
+        spool.append(
+            slot, finished_call(number, slot.event_ids, request_body=LARGE_BODY, response_body=LARGE_BODY)
+        )
     assert len(logger.named("spool full")) == 1
     assert logger.named("spool write failed") == []
     logs = [event for event in all_events(disk.root) if "response_code" in event]

@@ -25,7 +25,7 @@ from weir_streams.events import (
     encode,
 )
 from weir_streams.families import encode_family
-from weir_streams.recovery import orphan_family
+from weir_streams.recovery import orphan_record
 from weir_streams.schema_files import event_schema, kafka_headers_schema
 
 KINDS = [ProxyLog, Analytics, BudgetUsage]
@@ -126,7 +126,7 @@ def test_recovered_events_are_valid() -> None:
         Orphan(0, admitted, IdentitySection(7, None, None), sending),
         Orphan(0, admitted, None, None),
     ):
-        for event in numbered(orphan_family(orphan, "USD")):
+        for event in numbered(orphan_record(orphan, "USD").events()):
             check(event)
 
 

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.streams.support import SPOOL_ID, family_record
 
+from weir_streams.admission import EventIds
+from weir_streams.calls import CallRecord
 from weir_streams.errors import SpoolFormatError
 from weir_streams.events import EVENT_TOPICS, EncodedEvent
 from weir_streams.segment import (
@@ -25,6 +27,7 @@ from weir_streams.segment import (
     base_of,
     decode_record,
     decode_segment_header,
+    encode_call_record,
     encode_gap,
     encode_record,
     encode_segment_header,
@@ -120,9 +123,9 @@ def test_a_damaged_segment_header_is_none(bit: int) -> None:
 
 def test_a_newer_version_is_refused_by_name() -> None:
     data = bytearray(encode_segment_header(HEADER))
-    data[8] = 2
+    data[8] = 3
     data[-4:] = zlib.crc32(bytes(data[:40])).to_bytes(4, "little")
-    with pytest.raises(SpoolFormatError, match="version 2"):
+    with pytest.raises(SpoolFormatError, match="version 3"):
         decode_segment_header(bytes(data))
 
 
@@ -138,9 +141,19 @@ def test_other_files_are_no_segments(name: str) -> None:
 
 
 # Files written by this release must be read by the next: change these only with a new version.
-GOLDEN_HEADER = (
-    "895745495253454701004000303132333435363738396162010000000000000000e025dafe5b0600"
-    "0000000000000000000000000000000000000000bcd29450"
+GOLDEN_HEADERS = {
+    1: "895745495253454701004000303132333435363738396162010000000000000000e025dafe5b0600"
+    "0000000000000000000000000000000000000000bcd29450",
+    2: "895745495253454702004000303132333435363738396162010000000000000000e025dafe5b0600"
+    "000000000000000000000000000000000000000003da8b99",
+}
+GOLDEN_CALL = (
+    "f55752ffc5d5261fbf00000004000200070000000000000004e025dafe5b0600"
+    "010007000000377b226b223a317d"
+    + (
+        b'{"event_ids":["a","b","c"],"started_us":5,"analysed":true,"spool_id":"0123456789ab",'
+        b'"request_id":"r","app_id":7,"method":"GET","path":"/","response_code":200,"outcome":"served"}'
+    ).hex()
 )
 GOLDEN_FAMILY = (
     "f55752ff9af369f61f00000001000200070000000000000001e025dafe5b0600"
@@ -150,13 +163,32 @@ GOLDEN_SEAL = "f55752ff26e7df310000000002000000090000000000000002e025dafe5b0600"
 GOLDEN_GAP = "f55752ff14b8c8d74400000003000000090000000000000003e025dafe5b0600"
 
 
-def test_the_bytes_of_version_1_stay_what_they_are() -> None:
+def test_the_bytes_of_version_2_stay_what_they_are() -> None:
     events = [EncodedEvent(EVENT_TOPICS[0], b"7", b'{"a":1}'), EncodedEvent(EVENT_TOPICS[2], b"llm:3", b"{}")]
     us = 1_790_000_000_000_000
-    assert encode_segment_header(SegmentHeader(SPOOL_ID, 1, us)).hex() == GOLDEN_HEADER
+    assert encode_segment_header(SegmentHeader(SPOOL_ID, 1, us)).hex() == GOLDEN_HEADERS[2]
     assert encode_record(FAMILY, 7, us + 1, events).hex() == GOLDEN_FAMILY
     assert encode_record(SEAL, 9, us + 2).hex() == GOLDEN_SEAL
     assert encode_gap(100, 9, us + 3).hex() == GOLDEN_GAP
+    call = CallRecord(
+        event_ids=EventIds("a", "b", "c"),
+        started_us=5,
+        analysed=True,
+        request_id="r",
+        method="GET",
+        path="/",
+        response_code=200,
+        outcome="served",
+        app_id=7,
+        metadata={"k": 1},
+    )
+    assert encode_call_record(call, SPOOL_ID, 7, us + 4).hex() == GOLDEN_CALL
+
+
+@pytest.mark.parametrize("version", GOLDEN_HEADERS)
+def test_segments_of_every_version_so_far_are_read(version: int) -> None:
+    header = decode_segment_header(bytes.fromhex(GOLDEN_HEADERS[version]))
+    assert header == SegmentHeader(SPOOL_ID, 1, 1_790_000_000_000_000)
 
 
 def _with_checksum(record: bytearray) -> bytes:

@@ -14,8 +14,8 @@ from tests.streams.support import (
     admission,
     all_events,
     append,
-    family,
     file_size_limit,
+    finished_call,
     open_spool,
 )
 
@@ -45,7 +45,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 def test_an_appended_family_is_there_and_its_slot_is_free(tmp_path: Path, spool: Spool) -> None:
     slot = spool.admit(admission())
     assert spool.in_flight == 1
-    seq = spool.append(slot, family(1, slot.event_ids))
+    seq = spool.append(slot, finished_call(1, slot.event_ids))
     assert spool.in_flight == 0
     assert seq == 3
     assert spool.next_seq == 4
@@ -63,9 +63,9 @@ def test_event_ids_are_made_at_admission_and_never_twice(spool: Spool) -> None:
 
 def test_a_family_is_appended_once(spool: Spool) -> None:
     slot = spool.admit(admission())
-    spool.append(slot, family(1, slot.event_ids))
+    spool.append(slot, finished_call(1, slot.event_ids))
     with pytest.raises(SlotError):
-        spool.append(slot, family(1, slot.event_ids))
+        spool.append(slot, finished_call(1, slot.event_ids))
 
 
 def test_a_released_slot_leaves_no_event(tmp_path: Path, spool: Spool) -> None:
@@ -90,7 +90,7 @@ def test_a_closed_spool_admits_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(SpoolClosedError):
         spool.admit(admission())
     with pytest.raises(SpoolClosedError):
-        spool.append(slot, family(1, slot.event_ids))
+        spool.append(slot, finished_call(1, slot.event_ids))
     open_spool(tmp_path).close()
     assert [event["outcome"] for event in all_events(tmp_path)] == ["gateway_error"]
 
@@ -141,7 +141,7 @@ def test_a_family_that_cannot_be_encoded_is_recovered_from_its_slot(tmp_path: Pa
     spool = open_spool(tmp_path)
     slot = spool.admit(admission())
     with pytest.raises(FamilyError):
-        spool.append(slot, family(1, slot.event_ids, response_code=object()))
+        spool.append(slot, finished_call(1, slot.event_ids, response_code=object()))
     assert spool.in_flight == 1
     spool.close()
     open_spool(tmp_path).close()
@@ -156,7 +156,7 @@ def test_families_that_the_disk_refused_are_written_when_it_is_back(tmp_path: Pa
     with file_size_limit(64):
         for number, slot in zip((2, 3), slots, strict=True):
             with pytest.raises(SpoolWriteError, match="again"):
-                spool.append(slot, family(number, slot.event_ids))
+                spool.append(slot, finished_call(number, slot.event_ids))
         assert not spool.healthy
         assert "refused" in spool.reason
         assert spool.in_flight == 2
@@ -178,7 +178,7 @@ def test_families_that_the_disk_refused_are_recovered_if_the_process_dies_first(
     append(spool, 1)
     slot = spool.admit(admission(2))
     with file_size_limit(64), pytest.raises(SpoolWriteError):
-        spool.append(slot, family(2, slot.event_ids))
+        spool.append(slot, finished_call(2, slot.event_ids))
     spool._syncer.stop()
     spool._owned.close()
     open_spool(tmp_path).close()
@@ -191,7 +191,7 @@ def test_families_that_the_disk_refused_are_recovered_if_the_process_dies_first(
 async def test_always_waits_for_the_disk_and_only_then_frees_the_slot(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, ALWAYS)
     slots = [spool.admit(admission(number)) for number in range(20)]
-    seqs = [spool.append(slot, family(number, slot.event_ids)) for number, slot in enumerate(slots)]
+    seqs = [spool.append(slot, finished_call(number, slot.event_ids)) for number, slot in enumerate(slots)]
     await asyncio.gather(*(spool.synced(seq) for seq in seqs))
     assert spool.in_flight == 0
     await spool.synced(seqs[0])
@@ -204,7 +204,7 @@ async def test_always_says_when_the_disk_refuses_and_recovers(
     spool = open_spool(tmp_path, ALWAYS)
     slot = spool.admit(admission())
     monkeypatch.setattr("os.fdatasync", _refuse)
-    seq = spool.append(slot, family(1, slot.event_ids))
+    seq = spool.append(slot, finished_call(1, slot.event_ids))
     with pytest.raises(SpoolWriteError, match="sync"):
         await spool.synced(seq)
     assert not spool.healthy
@@ -223,7 +223,7 @@ def test_a_slot_that_was_not_synced_is_recovered_or_found_but_never_lost(tmp_pat
     spool = open_spool(tmp_path, ALWAYS)
     spool._syncer.stop()
     slot = spool.admit(admission())
-    spool.append(slot, family(1, slot.event_ids))
+    spool.append(slot, finished_call(1, slot.event_ids))
     assert spool.in_flight == 1
     spool._owned.close()
     open_spool(tmp_path).close()
