@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 import hashlib
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -19,7 +19,7 @@ LOOK_AHEAD: Final = 4096
 """Bytes behind the limit that are still looked at: nothing sensitive is cut in two and half of it kept."""
 
 
-class CapturedBody(NamedTuple):
+class CapturedBody(msgspec.Struct, frozen=True):
     """A body as an event carries it; ``encoding`` is ``base64`` where it is not UTF-8."""
 
     text: str | None

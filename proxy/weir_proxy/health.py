@@ -12,6 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from weir_host.host import PluginHost
 from weir_proxy.client import ClientRequest
 from weir_proxy.gateway import Gateway
+from weir_proxy.metrics import Metrics
 from weir_proxy.plain import document, plain_answer
 
 
@@ -81,11 +82,13 @@ class Readiness:
 class MetricsEndpoint:
     """Prometheus text; of all processes when ``PROMETHEUS_MULTIPROC_DIR`` is set, of this one otherwise."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, metrics: Metrics) -> None:
         self._registry = registry
+        self._metrics = metrics
 
     async def __call__(self, client: ClientRequest) -> None:
         """Collect and answer."""
+        self._metrics.flush()
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()

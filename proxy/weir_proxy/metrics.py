@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from weir_host.errors import PluginError
 from weir_proxy.call import Call
 from weir_proxy.configuration import HookPoint
+from weir_proxy.tally import TalliedHistogram
 
 _log = structlog.get_logger("weir.proxy")
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_FLUSH_EVERY_S = 1.0
 
 
 class Metrics:
-    """Counters of one worker; prometheus-client adds them up across workers."""
+    """Counters of one worker; prometheus-client adds them up across workers.
+
+    Calls are counted within a second, and at once when this worker is asked for its metrics.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._seconds = Histogram(
+        self._seconds = TalliedHistogram(
             "weir_request_seconds",
             "Time from a call's headers to its record, by LLM and outcome.",
             ["llm", "outcome"],
@@ -39,7 +46,8 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self._children: dict[tuple[str, str], Histogram] = {}
+        self._children: dict[tuple[str, str], TalliedHistogram] = {}
+        self._flushing = False
 
     def recorded(self, call: Call, seconds: float) -> None:
         """One call became events."""
@@ -48,10 +56,22 @@ class Metrics:
             child = self._children.get(key)
             if child is None:
                 child = self._children[key] = self._seconds.labels(*key)
-            child.observe(seconds)
+            child.tally(seconds)
         except (OSError, ValueError) as error:
             # Its counters are files: a call that is recorded must not fail because one cannot be made.
             _log.warning("a call was not counted", error=str(error))
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_later(_FLUSH_EVERY_S, self.flush)
+
+    def flush(self) -> None:
+        """Count the calls that were recorded so far."""
+        self._flushing = False
+        for child in self._children.values():
+            try:
+                child.flush()
+            except (OSError, ValueError) as error:
+                _log.warning("calls were not counted", error=str(error))
 
     def refused_without_event(self, reason: str) -> None:
         """A refusal that the contract exempts from leaving events: ``spool_full`` or ``anonymous``."""

@@ -137,6 +137,7 @@ class ProxyWorker:
             await self._gateway.stream_ends.close(0 if self._hurry.is_set() else options.shutdown_grace_s)
             await handover.close()
             await self._gateway.upstream.close()
+            self._gateway.metrics.flush()
 
     def _stop_on_failure(self, task: asyncio.Task[None]) -> None:
         """A worker that no longer follows the configuration had better be started anew."""
@@ -183,7 +184,7 @@ class ProxyWorker:
         endpoints: dict[str, Endpoint] = {
             "/health": health,
             "/ready": Readiness(self._gateway, self._host, self._stop.is_set, lambda: self._feed.reason),
-            "/metrics": MetricsEndpoint(self._registry),
+            "/metrics": MetricsEndpoint(self._registry, self._gateway.metrics),
         }
         return OtherPaths(handover, endpoints, is_public=is_public)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from weir_core.money import nano_to_text
 from weir_core.usage import NO_USAGE, Usage
@@ -17,7 +17,7 @@ _UNBOUNDED_OUTPUT_TOKENS = 16_384
 _MOST_RESPONSE_TOKENS = 10**9
 
 
-class Settlement(NamedTuple):
+class Settlement(msgspec.Struct, frozen=True):
     """The bill of one call. ``cost`` is a decimal string, None when the price is unknown."""
 
     usage: Usage
@@ -25,7 +25,7 @@ class Settlement(NamedTuple):
     price_version: str | None
 
 
-class Reservation(NamedTuple):
+class Reservation(msgspec.Struct, frozen=True):
     """The worst case, noted before the first byte goes upstream."""
 
     usage: Usage

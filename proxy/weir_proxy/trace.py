@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-from typing import NamedTuple
+
+import msgspec
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.ASCII)
 _MAX_TRACESTATE = 512
 
 
-class Trace(NamedTuple):
+class Trace(msgspec.Struct, frozen=True):
     """The gateway's own span within a trace."""
 
     trace_id: str
