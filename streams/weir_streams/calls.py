@@ -6,6 +6,7 @@ makes the events, so that a request pays for neither.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,6 @@ from weir_streams.events import (
     Outcome,
     ProxyLog,
     UsageSource,
-    encode,
     routing_key,
 )
 
@@ -108,29 +108,42 @@ class CallRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def events(self) -> list[Event]:
         """Its events, in the order of their numbers."""
-        return [maker(self, self.metadata) for maker in _MAKERS[: len(self)]]
+        identity = _identity(self)
+        return [maker(self, identity, self.metadata) for maker in _MAKERS[: len(self)]]
 
 
 class StoredEvent:
     """One event of a call in the spool: routing key and JSON value, made when it is asked for."""
 
-    __slots__ = ("_call", "_maker", "_metadata", "_seq", "key", "topic")
+    __slots__ = ("_maker", "_seq", "_stored", "key", "topic")
 
-    def __init__(self, call: CallRecord, position: int, seq: int, key: bytes, metadata: bytes) -> None:
+    def __init__(self, stored: _StoredCall, position: int, seq: int, key: bytes) -> None:
         self.topic = _TOPICS[position]
         self.key = key
-        self._call = call
+        self._stored = stored
         self._maker = _MAKERS[position]
         self._seq = seq
-        self._metadata = metadata
 
     @property
     def value(self) -> bytes:
         """The event as it stands on its topic."""
-        event = self._maker(self._call, msgspec.Raw(self._metadata or b"{}"))
-        event.spool_id = self._call.spool_id
+        stored = self._stored
+        event = self._maker(stored.call, stored.identity, stored.metadata)
+        event.spool_id = stored.call.spool_id
         event.spool_seq = self._seq
-        return encode(event).value
+        return _ENCODER.encode(event)
+
+
+class _StoredCall:
+    """A call that was read, and what is made of it once for all its events."""
+
+    def __init__(self, call: CallRecord, metadata: bytes) -> None:
+        self.call = call
+        self.metadata = msgspec.Raw(metadata or b"{}")
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return _identity(self.call)
 
 
 def encode_call(call: CallRecord, spool_id: str) -> tuple[bytes, bytes, bytes]:
@@ -159,7 +172,8 @@ def decode_call(key: bytes, metadata: bytes, value: bytes, seq: int, count: int)
         call = _DECODER.decode(value)
     except msgspec.ValidationError:
         call = _as_it_is(value)
-    return tuple(StoredEvent(call, position, seq + position, key, metadata) for position in range(count))
+    stored = _StoredCall(call, metadata)
+    return tuple(StoredEvent(stored, position, seq + position, key) for position in range(count))
 
 
 def _as_it_is(value: bytes) -> CallRecord:
@@ -187,9 +201,9 @@ def _identity(call: CallRecord) -> dict[str, Any]:
     }
 
 
-def _proxy_log(call: CallRecord, metadata: Any) -> Event:
+def _proxy_log(call: CallRecord, identity: dict[str, Any], metadata: Any) -> Event:
     return ProxyLog(
-        **_identity(call),
+        **identity,
         event_id=call.event_ids.proxy_log,
         model_name=call.model_name,
         method=call.method,
@@ -220,9 +234,9 @@ def _proxy_log(call: CallRecord, metadata: Any) -> Event:
     )
 
 
-def _analytics(call: CallRecord, _metadata: Any) -> Event:
+def _analytics(call: CallRecord, identity: dict[str, Any], _metadata: Any) -> Event:
     return Analytics(
-        **_identity(call),
+        **identity,
         event_id=call.event_ids.analytics,
         model_name=call.answered_by or call.model_name,
         outcome=call.outcome,
@@ -243,10 +257,10 @@ def _analytics(call: CallRecord, _metadata: Any) -> Event:
     )
 
 
-def _budget_usage(call: CallRecord, _metadata: Any) -> Event:
+def _budget_usage(call: CallRecord, identity: dict[str, Any], _metadata: Any) -> Event:
     period = month_at(call.started_us)
     return BudgetUsage(
-        **_identity(call),
+        **identity,
         event_id=call.event_ids.budget_usage,
         tokens_used=call.total_tokens,
         prompt_tokens=call.prompt_tokens,
