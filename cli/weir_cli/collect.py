@@ -12,6 +12,7 @@ import structlog
 from weir_cli.bootstrap import encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
+from weir_cli.ending import end_in_time, stop_deadline_s
 from weir_cli.kafka import shares_configuration
 from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
@@ -53,8 +54,8 @@ def collect(
 async def _collect(settings: Settings, listeners: tuple[socket.socket, ...]) -> None:
     data_dir = DataDir.at(settings.data_dir)
     name, lock = take_name(data_dir.root)
-    stop = StopSignal()
-    stop.listen(asyncio.get_running_loop())
+    stop, clock, logger = StopSignal(), SystemClock(), structlog.get_logger(f"weir.{name}")
+    end_in_time(stop, stop_deadline_s(settings), clock, logger)
     try:
         await (run_alone if shares_configuration(settings) else run)(
             RoleContext(
@@ -63,8 +64,8 @@ async def _collect(settings: Settings, listeners: tuple[socket.socket, ...]) -> 
                 data_dir=data_dir,
                 keyring=KeyRing.from_text(encryption_keys(settings, data_dir)),
                 listeners=listeners,
-                clock=SystemClock(),
-                logger=structlog.get_logger(f"weir.{name}"),
+                clock=clock,
+                logger=logger,
                 stop=stop,
             )
         )

@@ -13,12 +13,10 @@ from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.listening import Listeners
 from weir_cli.orders import Orders
 from weir_cli.processes import Command, child_environment
+from weir_cli.stopping import SETTLE_S
 from weir_cli.supervisor import ChildPlan
 from weir_core.settings import Settings
 
-# Above what the role itself allows, so that it can still settle what it had to cut off.
-_SETTLE_S: Final = 5.0
-_COLLECTORS_GRACE_S: Final = 15.0
 _CONTROL_GRACE_S: Final = 10.0
 
 
@@ -74,7 +72,11 @@ def children(household: Household, listeners: Listeners, demo_upstream: Command 
     if household.settings.kafka.bootstrap_servers is not None:
         plans.append(_relay(household, stop_order=3))
     collectors = household.child("collectors", "weir_cli.roles.collectors:run")
-    plans.append(ChildPlan("collectors", collectors, stop_order=1, grace_s=_COLLECTORS_GRACE_S))
+    plans.append(
+        ChildPlan(
+            "collectors", collectors, stop_order=1, grace_s=household.settings.shutdown_grace + SETTLE_S
+        )
+    )
     control = household.child("control", "weir_cli.roles.control:run", listeners.control, listeners.internal)
     plans.append(ChildPlan("control", control, stop_order=2, grace_s=_CONTROL_GRACE_S))
     if demo_upstream is not None:
@@ -127,7 +129,7 @@ def _proxies(household: Household, role: str, listeners: Sequence[socket.socket]
             f"proxy-{number}",
             household.child(f"proxy-{number}", f"weir_cli.roles.proxy:{role}", *listeners),
             stop_order=0,
-            grace_s=settings.shutdown_grace + _SETTLE_S,
+            grace_s=settings.shutdown_grace + SETTLE_S,
         )
         for number in range(1, settings.workers + 1)
     ]
@@ -135,5 +137,5 @@ def _proxies(household: Household, role: str, listeners: Sequence[socket.socket]
 
 def _relay(household: Household, stop_order: int) -> ChildPlan:
     command = household.child("relay", "weir_cli.roles.relay:run")
-    grace_s = household.settings.kafka.relay_drain_seconds + _SETTLE_S
+    grace_s = household.settings.kafka.relay_drain_seconds + SETTLE_S
     return ChildPlan("relay", command, stop_order=stop_order, grace_s=grace_s)

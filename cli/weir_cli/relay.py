@@ -10,6 +10,7 @@ import structlog
 from weir_cli.bootstrap import encryption_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
+from weir_cli.ending import end_in_time, relay_deadline_s
 from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag, HostFlag, PortFlag
@@ -40,8 +41,8 @@ def relay(
 
 async def _relay(settings: Settings, listeners: tuple[socket.socket, ...]) -> None:
     data_dir = DataDir.at(settings.data_dir)
-    stop = StopSignal()
-    stop.listen(asyncio.get_running_loop())
+    stop, clock, logger = StopSignal(), SystemClock(), structlog.get_logger("weir.relay")
+    end_in_time(stop, relay_deadline_s(settings), clock, logger)
     await run(
         RoleContext(
             name="relay",
@@ -49,8 +50,8 @@ async def _relay(settings: Settings, listeners: tuple[socket.socket, ...]) -> No
             data_dir=data_dir,
             keyring=KeyRing.from_text(encryption_keys(settings, data_dir)),
             listeners=listeners,
-            clock=SystemClock(),
-            logger=structlog.get_logger("weir.relay"),
+            clock=clock,
+            logger=logger,
             stop=stop,
         )
     )

@@ -9,6 +9,7 @@ import structlog
 
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
+from weir_cli.ending import end_in_time, stop_deadline_s
 from weir_cli.errors import DataDirInUseError
 from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
@@ -48,16 +49,16 @@ async def _streams(settings: Settings, listeners: tuple[socket.socket, ...]) -> 
     lock = DirectoryLock.take(directory)
     if lock is None:
         raise DataDirInUseError(f"another weir streams keeps its windows in {directory}; stop it first")
-    stop = StopSignal()
-    stop.listen(asyncio.get_running_loop())
+    stop, clock, logger = StopSignal(), SystemClock(), structlog.get_logger("weir.streams")
+    end_in_time(stop, stop_deadline_s(settings), clock, logger)
     try:
         await run(
             StreamsContext(
                 settings=settings,
                 directory=directory,
                 listeners=listeners,
-                clock=SystemClock(),
-                logger=structlog.get_logger("weir.streams"),
+                clock=clock,
+                logger=logger,
                 stop=stop,
             )
         )

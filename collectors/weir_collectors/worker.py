@@ -125,8 +125,8 @@ class CollectorWorker:
             await stop.wait()
             following.cancel()
             observers.end()
-            await asyncio.gather(*groups)
-            await asyncio.wait([redriving], timeout=self._settings.groups.grace_s)
+            # Both have the same time, not one after the other.
+            await asyncio.gather(*groups, asyncio.wait([redriving], timeout=self._settings.groups.grace_s))
             redriving.cancel()
 
     @property

@@ -174,7 +174,11 @@ class Settings(OptionsTable):
         description="The least severity that is logged: `debug`, `info`, `warning` or `error`.",
     )
     shutdown_grace: float = Field(
-        default=30, ge=0, le=3600, description="Seconds that requests in flight get to finish after SIGTERM."
+        default=30,
+        ge=0,
+        le=3600,
+        description="Seconds that requests in flight, and what collectors have in hand, get to finish after "
+        "SIGTERM. Five seconds later the process is ended; see docs/roles.md.",
     )
     max_request_bytes: ByteSize = Field(
         default=ByteSize(32 * _MIB),

@@ -28,6 +28,7 @@ from weir_cli.roles.relay import relay_of
 from weir_cli.roles.reporting import report_forever
 from weir_cli.spool_watch import SpoolWatch
 from weir_cli.spools import open_side_spool, spool_settings, with_kafka
+from weir_collectors.accountant import AccountantStatus
 from weir_collectors.consuming import GroupSettings
 from weir_collectors.database import create_engine
 from weir_collectors.status import WorkerStatus
@@ -115,9 +116,12 @@ async def _run(
             engine=engine,
             clock=context.clock,
             logger=context.logger,
-            settings=WorkerSettings(groups=GroupSettings(retention_s=topic_retention_s(settings))),
+            settings=WorkerSettings(
+                groups=GroupSettings(retention_s=topic_retention_s(settings), grace_s=settings.shutdown_grace)
+            ),
         )
         books = Bookkeeping(context, engine, log)
+        context.stop.unfinished = lambda: _unfinished(worker.status(), books.accountant)
         for watching in _watching(context, registry, worker, host, books, reporting):
             opened.callback(asyncio.create_task(watching).cancel)
         await books.run_beside(worker.run, context.stop.stopping)
@@ -196,6 +200,13 @@ def _reasons(status: WorkerStatus) -> list[str]:
     if status.revision is None:
         return ["no configuration has been read yet"]
     return [f"{group.group}: {group.last_error}" for group in status.kinds if group.last_error is not None]
+
+
+def _unfinished(status: WorkerStatus, accountant: AccountantStatus) -> list[str]:
+    sums = [f"{accountant.lag} events are not in the sums"] if accountant.lag else []
+    return sums + [
+        f"{group.group}: {group.lag} events are not committed" for group in status.kinds if group.lag
+    ]
 
 
 def _report(

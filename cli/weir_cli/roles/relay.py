@@ -33,6 +33,7 @@ async def run(context: RoleContext) -> None:
         SystemExit: With code 1, when events are left that could not be delivered in time.
     """
     relay = relay_of(context)
+    context.stop.unfinished = lambda: _unfinished(relay.status)
     remaining = 0
     async with AsyncExitStack() as opened:
         for watching in _watching(context, relay):
@@ -87,6 +88,11 @@ async def _show_forever(context: RoleContext, relay: Relay, metrics: RelayMetric
 
 def _reasons(status: RelayStatus) -> list[str]:
     return [] if status.connected else [status.last_error or "not connected to Kafka yet"]
+
+
+def _unfinished(status: RelayStatus) -> list[str]:
+    events = status.backlog.events
+    return [f"{events} events are not delivered; they stay in the spool"] if events else []
 
 
 def _report(context: RoleContext, spool: SpoolWatch) -> dict[str, Any]:

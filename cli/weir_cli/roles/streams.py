@@ -62,6 +62,7 @@ async def run(context: StreamsContext) -> None:
         WindowsError: A new process has to read on.
     """
     app = app_of(context)
+    context.stop.unfinished = lambda: _unfinished(app.status)
     async with AsyncExitStack() as opened:
         for watching in _watching(context, app):
             opened.callback(asyncio.create_task(watching).cancel)
@@ -154,6 +155,10 @@ async def _show_forever(app: StreamsApp, metrics: StreamsMetrics) -> None:
 def _reasons(status: StreamsStatus) -> list[str]:
     reasons = [] if status.caught_up else ["windows are not published until all events are read"]
     return reasons + [reason for reason in (status.last_error, status.stalled) if reason is not None]
+
+
+def _unfinished(status: StreamsStatus) -> list[str]:
+    return [f"{status.lag} events are not in windows"] if status.lag else []
 
 
 def _illness(status: StreamsStatus) -> list[str]:

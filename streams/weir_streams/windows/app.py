@@ -120,6 +120,8 @@ class StreamsApp:
 
     async def _work(self, stop: asyncio.Event) -> None:
         goal = await self._goal(stop)
+        if stop.is_set():
+            return
         self._adder.begin_again_where_shorter(goal)
         self._logger.info("reading", events_to_read=lag(goal, self._adder.places))
         await self._reader.start()
