@@ -11,7 +11,9 @@ from typing import Any, Final
 import uvicorn
 
 _GRACE_S: Final = 3
-_IDLE_S: Final = 75
+IDLE_S: Final = 75
+"""Seconds that every server keeps an idle connection: longer than the proxies, which reuse theirs, so that a
+request never meets one that is just being closed."""
 
 
 async def serve_until(stop: asyncio.Event, apps: Mapping[socket.socket, Any]) -> None:
@@ -35,8 +37,7 @@ def _config(app: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
-        # Longer than the proxies keep theirs: a request never meets a connection that is just being closed.
-        timeout_keep_alive=_IDLE_S,
+        timeout_keep_alive=IDLE_S,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from weir_cli.asgi import IDLE_S
 from weir_cli.mock_upstream.app import TRANSPORT, Keys, MockUpstream
 from weir_cli.mock_upstream.behaviour import Behaviour
 from weir_cli.mock_upstream.ledger import Ledger
@@ -56,7 +57,7 @@ def serve(settings: ServerSettings, announce: Callable[[str], None]) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
-            timeout_keep_alive=75,
+            timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=1,
         )
         _Server(config, settings, announce).run()
