@@ -59,8 +59,8 @@ class RetentionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class _Aging:
-    """A table whose rows go when ``moment`` is too long ago and ``going`` holds."""
+class Aging:
+    """A table whose rows go when ``moment``, in microseconds, is ``days`` ago and ``going`` holds."""
 
     table: Table
     moment: Column[Any]
@@ -73,20 +73,20 @@ class _Aging:
         return self.table.name.removesuffix(OTHER_DAYS)
 
 
-def _aging(settings: RetentionSettings, *, by_day: bool) -> tuple[_Aging, ...]:
+def _aging(settings: RetentionSettings, *, by_day: bool) -> tuple[Aging, ...]:
     records = settings.records_days
     letters = settings.dead_letters_days
     tables = [other_days(table) if by_day else table for table in RECORDS.values()]
     return (
-        *(_Aging(table, table.c.timestamp_us, records) for table in tables),
-        _Aging(undecodable_events, undecodable_events.c.failed_at_us, records),
-        _Aging(
+        *(Aging(table, table.c.timestamp_us, records) for table in tables),
+        Aging(undecodable_events, undecodable_events.c.failed_at_us, records),
+        Aging(
             dead_letters,
             dead_letters.c.failed_at_us,
             letters,
             (dead_letters.c.state != LetterState.REQUESTED.value,),
         ),
-        _Aging(
+        Aging(
             dead_letter_ranges,
             dead_letter_ranges.c.closed_at_us,
             letters,
@@ -100,6 +100,7 @@ class Pruner:
 
     Args:
         engine: From ``create_engine``; its owner disposes of it after ``run`` has returned.
+        also: Rows of tables that are not the collectors' own.
         sleep: Waits between two transactions.
     """
 
@@ -110,6 +111,7 @@ class Pruner:
         clock: Clock,
         logger: FilteringBoundLogger,
         settings: RetentionSettings,
+        also: Sequence[Aging] = (),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.status = RetentionStatus()
@@ -120,6 +122,7 @@ class Pruner:
         self._sleep = sleep
         self._rows = settings.first_rows
         self._by_day = engine.dialect.name == "postgresql"
+        self._all = (*_aging(settings, by_day=self._by_day), *also)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop`` is set; a sweep under way ends with its transaction."""
@@ -141,7 +144,7 @@ class Pruner:
             DatabaseUnavailableError: The database does not answer now; what was removed stays removed.
         """
         removed: Counter[str] = Counter()
-        for aging in _aging(self._settings, by_day=self._by_day):
+        for aging in self._all:
             while not stop.is_set():
                 count = await self._remove_some(aging)
                 if not count:
@@ -170,19 +173,19 @@ class Pruner:
                 self.status.days[table.name] += dropped
                 self._logger.info("pruned_days", table=table.name, days=dropped)
 
-    async def _remove_some(self, aging: _Aging) -> int:
+    async def _remove_some(self, aging: Aging) -> int:
         with translated(f"old rows of {aging.name} could not be removed; the next sweep tries again"):
             ids = await self._too_old(aging)
             return await self._remove(aging, ids) if ids else 0
 
-    async def _too_old(self, aging: _Aging) -> Sequence[int]:
+    async def _too_old(self, aging: Aging) -> Sequence[int]:
         # In a transaction of its own that only reads: to look for rows may take long, and must lock nothing.
         wanted = select(aging.table.c.id).where(*self._conditions(aging))
         async with reading(self._engine) as connection:
             found = await connection.execute(wanted.order_by(aging.moment).limit(self._rows))
             return found.scalars().all()
 
-    async def _remove(self, aging: _Aging, ids: Sequence[int]) -> int:
+    async def _remove(self, aging: Aging, ids: Sequence[int]) -> int:
         async with self._engine.begin() as connection:
             # From here on, others who want to write to SQLite wait.
             started = self._clock.monotonic()
@@ -193,7 +196,7 @@ class Pruner:
         self.status.removed[aging.name] += gone.rowcount
         return len(ids)
 
-    def _conditions(self, aging: _Aging) -> tuple[ColumnElement[bool], ...]:
+    def _conditions(self, aging: Aging) -> tuple[ColumnElement[bool], ...]:
         before_us = self._clock.wall_us() - int(aging.days * DAY_US)
         return (aging.moment < before_us, *aging.going)
 

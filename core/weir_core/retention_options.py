@@ -14,5 +14,8 @@ class RetentionOptions(OptionsTable):
         default=90, gt=0, le=36_500, description="Days that records and undecodable events are kept."
     )
     dead_letters_days: float = Field(
-        default=14, gt=0, le=36_500, description="Days that dead letters can be looked at and redriven."
+        default=14,
+        gt=0,
+        le=36_500,
+        description="Days that dead letters, those of edge payloads included, can be looked at and redriven.",
     )

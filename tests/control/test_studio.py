@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.streams.support import RecordingLogger
 
 from weir_collectors.database import create_engine
+from weir_collectors.retention import Pruner, RetentionSettings
 from weir_control.migrations import upgrade
 from weir_control.studio.delivering import Verdict
 from weir_control.studio.dispatching import RETRY_AFTER_S, Dispatcher
-from weir_control.studio.inbox import Arrival, Inbox, Lane, Waiting, lane_of, revive
+from weir_control.studio.inbox import Arrival, Inbox, Lane, Waiting, dead_letters_of, lane_of, revive
 from weir_core.clock import rfc3339
 from weir_streams.payloads import EdgePayload, encode_payload
 
@@ -267,3 +269,23 @@ async def test_a_dead_letter_that_is_redriven_gets_all_its_tries_behind_what_wai
         await asyncio.sleep(0.001)
     assert plugins.asked == ["p-1", "p-2", "p-1"]
     assert await inbox.counts() == {}
+
+
+async def test_dead_letters_go_by_age_and_what_waits_stays_however_old_it_is(
+    dispatcher: Dispatcher, engine: AsyncEngine, inbox: Inbox, plugins: Plugins, clock: Clock
+) -> None:
+    plugins.answer = lambda _, __: Verdict("declined", "nobody wants it")
+    await deliver(dispatcher, inbox, arrival("old-1"), arrival("old-2"), arrival("old-3"))
+    await inbox.take_in([arrival("waits")])
+    clock.now_us += 10 * DAY_US
+    await deliver(dispatcher, inbox, arrival("young", edge_id="edge-2"))
+    clock.now_us += 5 * DAY_US
+    pruner = Pruner(
+        engine,
+        clock=clock,
+        logger=structlog.get_logger(),
+        settings=RetentionSettings(first_rows=2, pause_s=0.0),
+        also=(dead_letters_of(days=14),),
+    )
+    assert await pruner.sweep(asyncio.Event()) == {"edge_payloads": 3}
+    assert await inbox.counts() == {"waiting": 1, "failed": 1}

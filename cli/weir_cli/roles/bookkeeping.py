@@ -15,6 +15,7 @@ from weir_cli.roles.context import RoleContext
 from weir_collectors.accountant import Accountant, AccountantStatus
 from weir_collectors.book import Book
 from weir_collectors.retention import Pruner, RetentionSettings
+from weir_control.studio.inbox import dead_letters_of
 from weir_streams.log import EventLog
 
 
@@ -22,7 +23,7 @@ class Bookkeeping:
     """Two background jobs over the collectors' log and database; their owner closes these after the run."""
 
     def __init__(self, context: RoleContext, engine: AsyncEngine, log: EventLog) -> None:
-        settings = context.settings
+        retention = context.settings.retention
         self._accountant = Accountant(
             log,
             Book(engine, instance_name(context.data_dir.root, context.name)),
@@ -34,9 +35,10 @@ class Bookkeeping:
             clock=context.clock,
             logger=structlog.get_logger("weir.retention"),
             settings=RetentionSettings(
-                records_days=settings.retention.records_days,
-                dead_letters_days=settings.retention.dead_letters_days,
+                records_days=retention.records_days,
+                dead_letters_days=retention.dead_letters_days,
             ),
+            also=(dead_letters_of(retention.dead_letters_days),),
         )
 
     async def run_beside(

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_collectors.database import reading, translated
 from weir_collectors.records import insert_new
+from weir_collectors.retention import Aging
 from weir_control.studio.tables import edge_payloads
 from weir_core.clock import Clock
 from weir_streams.payloads import EdgePayload, decode_payload
@@ -156,6 +157,11 @@ class Inbox:
         with translated(_FAILED):
             async with self._engine.begin() as connection:
                 await connection.execute(update(edge_payloads).where(_COLUMNS.id == row_id).values(**values))
+
+
+def dead_letters_of(days: float) -> Aging:
+    """The dead letters that go so many days after they were given up."""
+    return Aging(edge_payloads, _COLUMNS.failed_at_us, days, (_COLUMNS.state == PayloadState.FAILED.value,))
 
 
 async def count_payloads(connection: AsyncConnection) -> dict[str, int]:
