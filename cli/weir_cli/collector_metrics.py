@@ -179,6 +179,12 @@ class _OfAccountant:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._late = Gauge(
+            "weir_accountant_late",
+            "1 while that is past half of what the log keeps.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._events = Growing(
             Counter(
                 "weir_accountant_events_total",
@@ -192,5 +198,6 @@ class _OfAccountant:
         self._lag.set(status.lag)
         if status.as_of_us is not None:
             self._age.set(max(0, wall_us - status.as_of_us) / 1_000_000)
+        self._late.set(status.late)
         for result in ("added", "repeated", "undecodable"):
             self._events.to(getattr(status, result), result)

@@ -18,6 +18,7 @@ from weir_collectors.backoff import Backoff
 from weir_collectors.book import Book
 from weir_collectors.joining import membership
 from weir_collectors.kinds import ACCOUNTANT_GROUP
+from weir_collectors.lateness import LateWatch
 from weir_collectors.restarting import RestartSettings, keep_running
 from weir_core.clock import Clock
 from weir_core.errors import WeirError
@@ -42,14 +43,22 @@ class AccountantSettings(msgspec.Struct, frozen=True, kw_only=True):
     sign_every_s: float = 5.0
     """How often a quiet accountant says that it is up to date."""
     lag_every_s: float = 1.0
+    retention_s: float | None = None
+    """For how long the log keeps what is added up; None: until it is read."""
     restart: RestartSettings = RestartSettings(backoff=Backoff(first_s=0.2, longest_s=5.0))
 
 
 @dataclass(slots=True)
 class AccountantStatus:
-    """What the accountant has done since its process started. ``lag`` counts records not in the sums."""
+    """What the accountant has done since its process started. ``lag`` counts records not in the sums.
+
+    The sums hold everything that was logged up to ``as_of_us``. ``lag_s`` is how long ago that is, and
+    ``late`` says that the log may soon lose what is not in them.
+    """
 
     lag: int = 0
+    lag_s: float = 0.0
+    late: bool = False
     added: int = 0
     repeated: int = 0
     undecodable: int = 0
@@ -81,6 +90,8 @@ class Accountant:
         self._logger = logger
         self._settings = settings or AccountantSettings()
         self._sleep = sleep
+        self._began_us = clock.wall_us()
+        self._lateness = LateWatch(self.status, retention_s=self._settings.retention_s, logger=logger)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Add up until ``stop`` is set. What was taken and not added comes again."""
@@ -95,6 +106,8 @@ class Accountant:
     async def _account(self, stop: asyncio.Event) -> None:
         """One membership, from where the database says that the sums are."""
         place = await self._book.place()
+        if self.status.as_of_us is None:
+            self.status.as_of_us = place.as_of_us
         joining = membership(self._log, ACCOUNTANT_GROUP, BILLED_TOPICS, stop, start=place.offsets)
         async with joining as consumer:
             if consumer is not None:
@@ -112,6 +125,7 @@ class Accountant:
                     await self._book.add(batch, as_of_us, self._clock.wall_us())
                     reading.marks |= batch.marks
                     self._count(batch, as_of_us)
+                self._watch_age()
                 await told.tell(batch.offsets)
             await told.tell({}, now=True)
         finally:
@@ -144,6 +158,11 @@ class Accountant:
                 self._logger.warning("accountant_lag_unknown", error=str(error))
             await self._sleep(self._settings.lag_every_s)
 
+    def _watch_age(self) -> None:
+        # Not together with the lag: while the database is away, nobody counts that.
+        as_of_us = self.status.as_of_us or self._began_us
+        self._lateness.watch(max(0, self._clock.wall_us() - as_of_us) / 1_000_000)
+
     def _sign_is_due(self) -> bool:
         signed_us = self.status.as_of_us
         return signed_us is None or (
@@ -165,6 +184,7 @@ class Accountant:
     def _failed(self, error: Exception) -> None:
         self.status.restarts += 1
         self.status.last_error = f"{type(error).__name__}: {error}"
+        self._watch_age()
         self._logger.warning("accounting_failed", error=str(error), exc_info=not isinstance(error, WeirError))
 
 

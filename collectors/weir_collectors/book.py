@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -27,13 +27,16 @@ from weir_collectors.tally import add_up
 from weir_streams.billed import Batch, Mark
 from weir_streams.log import Partition
 
+_SILENT_AFTER_US: Final = 60_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far the sums have come in the log."""
+    """How far the sums have come in the log; ``as_of_us`` as in ``signed_as_of``."""
 
     offsets: Mapping[Partition, int]
     marks: Mapping[Mark, int]
+    as_of_us: int | None
 
 
 class Book:
@@ -61,6 +64,7 @@ class Book:
                 return Place(
                     {Partition(row.topic, row.partition): row.next_offset for row in offsets},
                     {Mark(Partition(row.topic, row.partition), row.spool_id): row.spool_seq for row in marks},
+                    await signed_as_of(connection),
                 )
 
     async def add(self, batch: Batch, as_of_us: int | None, now_us: int) -> None:
@@ -203,3 +207,17 @@ def _insert(table: Table, connection: AsyncConnection) -> sqlite.Insert | postgr
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+async def signed_as_of(connection: AsyncConnection) -> int | None:
+    """Up to which moment all accountants together have everything that was logged; None before the first.
+
+    It is that of the slowest. One that has been silent while another was not is gone.
+    """
+    columns = accountant_members.c
+    newest = select(func.max(columns.seen_us)).scalar_subquery()
+    found = await connection.execute(
+        select(func.min(columns.as_of_us)).where(columns.seen_us >= newest - _SILENT_AFTER_US)
+    )
+    as_of_us: int | None = found.scalar_one()
+    return as_of_us

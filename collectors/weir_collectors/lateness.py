@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from structlog.typing import FilteringBoundLogger
 
-from weir_collectors.counters import GroupCounters
+
+class Behind(Protocol):
+    """What a group says of itself; ``lag`` in events, ``lag_s`` in seconds."""
+
+    lag: int
+    lag_s: float
+    late: bool
 
 
 class LateWatch:
@@ -16,9 +24,7 @@ class LateWatch:
             they are read.
     """
 
-    def __init__(
-        self, group: GroupCounters, *, retention_s: float | None, logger: FilteringBoundLogger
-    ) -> None:
+    def __init__(self, group: Behind, *, retention_s: float | None, logger: FilteringBoundLogger) -> None:
         self._group = group
         self._late_after_s = None if retention_s is None else retention_s / 2
         self._logger = logger

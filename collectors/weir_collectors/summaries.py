@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from weir_collectors.book import signed_as_of
 from weir_collectors.database import reading, translated
-from weir_collectors.tables_accounting import SUMS, accountant_members, rollups_hourly
+from weir_collectors.tables_accounting import SUMS, rollups_hourly
 
-_SILENT_AFTER_US: Final = 60_000_000
 _COLUMNS: Final = rollups_hourly.c
 _HOURS_A_DAY: Final = 24
 
@@ -89,7 +89,7 @@ async def read_summary(
     statement = _statement(group_by, hours, where)
     with translated("the sums cannot be read now; try again"):
         async with reading(engine) as connection:
-            as_of_us = await _as_of(connection)
+            as_of_us = await signed_as_of(connection)
             total = (
                 await connection.execute(select(func.count()).select_from(statement.subquery()))
             ).scalar_one()
@@ -118,14 +118,3 @@ def _group(group_by: Sequence[GroupBy], row: Any) -> Group:
     # Postgres adds up into a decimal.
     sums = map(int, values[len(group_by) + 1 :])
     return Group(keys, values[len(group_by)], dict(zip(SUMS, sums, strict=True)))
-
-
-async def _as_of(connection: AsyncConnection) -> int | None:
-    """The moment of the slowest accountant. One that has been silent while another was not is gone."""
-    columns = accountant_members.c
-    newest = select(func.max(columns.seen_us)).scalar_subquery()
-    found = await connection.execute(
-        select(func.min(columns.as_of_us)).where(columns.seen_us >= newest - _SILENT_AFTER_US)
-    )
-    as_of_us: int | None = found.scalar_one()
-    return as_of_us

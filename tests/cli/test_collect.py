@@ -67,7 +67,9 @@ def test_metrics_follow_what_the_process_says_of_itself() -> None:
     metrics = CollectorMetrics(registry)
     metrics.show(STATUS, AccountantStatus(lag=4, added=9, as_of_us=1_000_000), {"dead_letters": 6}, 3_000_000)
     more = msgspec.structs.replace(STATUS, collectors=(msgspec.structs.replace(SINK, handled=10),))
-    metrics.show(more, AccountantStatus(lag=0, added=11, as_of_us=1_000_000), {"dead_letters": 6}, 3_000_000)
+    metrics.show(
+        more, AccountantStatus(lag=0, added=11, as_of_us=1_000_000, late=True), {"dead_letters": 6}, 3_000_000
+    )
     group = {"group": "weir.deciding.proxy-log", "kind": "proxy-log"}
     sink = {"collector": "sink", "kind": "proxy-log"}
     expected = [
@@ -85,6 +87,7 @@ def test_metrics_follow_what_the_process_says_of_itself() -> None:
         ("weir_collector_dead_letters_total", {"collector": "sink"}, 1),
         ("weir_accountant_lag_events", {}, 0),
         ("weir_accountant_age_seconds", {}, 2),
+        ("weir_accountant_late", {}, 1),
         ("weir_accountant_events_total", {"result": "added"}, 11),
         ("weir_retention_removed_total", {"table": "dead_letters"}, 6),
     ]

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import CapturingLogger
 from tests.collectors.conftest import BOTH_DATABASES
 from tests.fakes.event_log import FakeLog
 from tests.fakes.gateway_events import MOMENT_US, analytics, budget_usage
@@ -16,6 +18,7 @@ from tests.fakes.gateway_events import MOMENT_US, analytics, budget_usage
 from weir_collectors.accountant import Accountant, AccountantSettings
 from weir_collectors.backoff import Backoff
 from weir_collectors.book import Book
+from weir_collectors.errors import DatabaseUnavailableError
 from weir_collectors.kinds import ACCOUNTANT_GROUP
 from weir_collectors.restarting import RestartSettings
 from weir_collectors.tables_accounting import (
@@ -296,3 +299,44 @@ async def test_it_says_up_to_which_moment_everything_is_in_the_sums(
         [row] = (await connection.execute(select(accountant_members))).mappings().all()
     assert row["member"] == "tests"
     assert before < row["as_of_us"] <= row["seen_us"] <= SystemClock().wall_us()
+
+
+async def test_it_is_late_while_the_sums_are_older_than_half_of_what_the_log_keeps(
+    log: FakeLog, engine: AsyncEngine
+) -> None:
+    class Refusing(Book):
+        """Takes nothing until it is told to."""
+
+        taking = asyncio.Event()
+
+        async def add(self, *args: Any, **named: Any) -> None:
+            if not self.taking.is_set():
+                raise DatabaseUnavailableError("away")
+            await super().add(*args, **named)
+
+    now_us = SystemClock().wall_us()
+    signed = {"member": "before", "as_of_us": now_us - 3600 * 1_000_000, "seen_us": now_us}
+    async with engine.begin() as connection:
+        await connection.execute(insert(accountant_members).values(signed))
+    log.append(analytics())
+    logger, book = CapturingLogger(), Refusing(engine, "before")
+    accountant = Accountant(
+        log,
+        book,
+        clock=SystemClock(),
+        logger=logger,
+        settings=msgspec.structs.replace(SETTINGS, retention_s=3600.0),
+    )
+    stop = asyncio.Event()
+    running = asyncio.create_task(accountant.run(stop))
+    while not accountant.status.restarts:
+        await asyncio.sleep(0.001)
+    assert accountant.status.late
+    assert accountant.status.lag_s >= 3600
+    book.taking.set()
+    while accountant.status.late:
+        await asyncio.sleep(0.001)
+    stop.set()
+    await running
+    said = [call.args[0] for call in logger.calls]
+    assert (said.count("group_late"), said.count("group_in_time_again")) == (1, 1)

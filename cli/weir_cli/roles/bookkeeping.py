@@ -10,12 +10,13 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from weir_cli.kafka import instance_name
+from weir_cli.kafka import instance_name, topic_retention_s
 from weir_cli.roles.context import RoleContext
-from weir_collectors.accountant import Accountant, AccountantStatus
+from weir_collectors.accountant import Accountant, AccountantSettings, AccountantStatus
 from weir_collectors.book import Book
 from weir_collectors.retention import Pruner, RetentionSettings
 from weir_control.studio.inbox import dead_letters_of
+from weir_streams.billed import BILLED_TOPICS
 from weir_streams.log import EventLog
 
 
@@ -23,12 +24,13 @@ class Bookkeeping:
     """Two background jobs over the collectors' log and database; their owner closes these after the run."""
 
     def __init__(self, context: RoleContext, engine: AsyncEngine, log: EventLog) -> None:
-        retention = context.settings.retention
+        retention, kept_s = context.settings.retention, topic_retention_s(context.settings)
         self._accountant = Accountant(
             log,
             Book(engine, instance_name(context.data_dir.root, context.name)),
             clock=context.clock,
             logger=structlog.get_logger("weir.accountant"),
+            settings=AccountantSettings(retention_s=min(kept_s[topic] for topic in BILLED_TOPICS)),
         )
         self._pruner = Pruner(
             engine,

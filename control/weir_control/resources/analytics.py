@@ -126,6 +126,10 @@ class Summary(Page[SummaryGroup]):
     lag: int | None = Field(
         description="Events that are recorded and not yet in the sums; null while no accountant reports."
     )
+    late: bool | None = Field(
+        description="Whether `as_of` is so long ago that the log may soon lose what is not in the sums: half "
+        "of its retention; null while no accountant reports."
+    )
     last_error: str | None = Field(description="What an accountant waits for; null when all goes well.")
     from_: str | None = Field(
         alias="from", description="The first moment that the sums are about; null for all the past."
@@ -173,6 +177,7 @@ def _accountants(workers: Workers) -> dict[str, Any]:
     errors = [status.last_error for status in known if status.last_error is not None]
     return {
         "lag": sum(status.lag for status in known) if known else None,
+        "late": any(status.late for status in known) if known else None,
         "last_error": errors[0] if errors else None,
     }
 
