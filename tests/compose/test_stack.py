@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 from structlog import get_logger
@@ -49,6 +51,11 @@ def stack() -> dict[str, Any]:
     return loaded
 
 
+def alert_expressions() -> list[str]:
+    alerts = yaml.safe_load((COMPOSE / "prometheus" / "alerts.yml").read_text())
+    return [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+
+
 def exposed() -> set[str]:
     """Every metric's name as it is in /metrics."""
     registry = CollectorRegistry()
@@ -70,10 +77,37 @@ def test_every_metric_of_dashboards_and_alerts_is_exposed() -> None:
     asked = [
         target["expr"] for board in dashboards for panel in board["panels"] for target in panel["targets"]
     ]
-    alerts = yaml.safe_load((COMPOSE / "prometheus" / "alerts.yml").read_text())
-    asked += [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    asked += alert_expressions()
     assert asked
     assert {name for expression in asked for name in _METRIC.findall(expression)} <= exposed()
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        pytest.param(lambda registry: Metrics(registry), id="proxy"),
+        pytest.param(lambda registry: RelayMetrics(registry), id="relay"),
+        pytest.param(lambda registry: CollectorMetrics(registry), id="collect"),
+        pytest.param(lambda registry: StreamsMetrics(registry), id="streams"),
+        pytest.param(lambda registry: ControlMetrics(registry, Any, Any), id="control"),
+    ],
+)
+def test_a_role_that_is_gone_with_its_metrics_raises_an_alert(
+    role: Callable[[CollectorRegistry], Any],
+) -> None:
+    missed = re.compile(
+        r"absent\((weir_[a-z_]+)\)|unless on \(instance\)\s*\(count_over_time\((weir_[a-z_]+)"
+    )
+    watched = {name for found in missed.findall(" ".join(alert_expressions())) for name in found if name}
+    registry = CollectorRegistry()
+    role(registry)
+    # Those with labels show nothing before there is something to show.
+    always_there = {sample.name for family in registry.collect() for sample in family.samples}
+    assert watched & always_there
+
+
+def test_every_process_that_prometheus_asks_is_missed_when_it_does_not_answer() -> None:
+    assert "up == 0" in alert_expressions()
 
 
 def test_every_metric_is_documented() -> None:
