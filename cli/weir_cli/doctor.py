@@ -19,14 +19,17 @@ from weir_cli.doctor_findings import Finding, Level, Patient, is_ill
 from weir_cli.doctor_kafka import KafkaGroupLag, examine_kafka
 from weir_cli.doctor_machine import examine_clock, examine_data_dir, examine_processes, holders
 from weir_cli.doctor_reach import examine_elasticsearch, examine_gateway, examine_upstreams
+from weir_cli.doctor_roles import examine_kept_configuration, examine_link_to_control
 from weir_cli.doctor_settings import Configured, configured
 from weir_cli.doctor_spool import SpoolFacts, examine_spool, survey, unreadable
-from weir_cli.doctor_store import Origins, examine_database
+from weir_cli.doctor_store import Origins, examine_database, keyring_of
+from weir_cli.doctor_streams import examine_streams
 from weir_cli.options import Config, DataDirFlag
 from weir_cli.spools import spool_settings, with_kafka
 from weir_core.clock import SystemClock
 from weir_streams.errors import SpoolFormatError
 
+_LISTENING: Final = ("proxy-", "control")
 _SIGNS: Final = {Level.OK: "green", Level.NOTE: "yellow", Level.WRONG: "red"}
 
 
@@ -73,7 +76,10 @@ async def diagnose(patient: Patient, chosen: list[Configured], *, upstreams: boo
     findings += await examine_database(patient, origins)
     kafka, lags = await examine_kafka(patient)
     findings += kafka
-    if patient.data_dir.control_socket.exists() and running:
+    findings += await asyncio.to_thread(lambda: [*examine_streams(patient, running, lags)])
+    findings += examine_kept_configuration(patient, keyring_of(patient))
+    findings += await examine_link_to_control(patient.settings)
+    if any(holder.command.startswith(_LISTENING) for holder in running):
         findings += await examine_gateway(patient)
     if patient.settings.elasticsearch_url is not None:
         origins.elasticsearch["elasticsearch_url"] = patient.settings.elasticsearch_url

@@ -21,6 +21,7 @@ _FDS_BESIDE_CALLS: Final = 256
 _FUTURE_S: Final = 5.0
 _WRITING: Final = os.O_WRONLY | os.O_RDWR
 _SUPERVISED: Final = "weir_cli."
+_PROGRAM: Final = "weir"
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -186,6 +187,8 @@ def _command(process: Path) -> str:
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return "?"
+    if len(words) > 2 and Path(words[1]).name == _PROGRAM:
+        return f"{_PROGRAM} {words[2]}"
     module, *arguments = next(
         (words[at:] for at, word in enumerate(words) if word.startswith(_SUPERVISED)), words[1:2] or words
     )

@@ -17,14 +17,17 @@ _TIMEOUT_S: Final = 5.0
 
 
 async def examine_gateway(patient: Patient) -> list[Finding]:
-    """Control on its socket, and the proxies on their port. To be asked only while a gateway runs."""
-    transport = httpx2.AsyncHTTPTransport(uds=str(patient.data_dir.control_socket))
-    control = await _ask(
-        "control", "http://control/health", "see its log; the supervisor restarts it", transport
-    )
+    """What listens on the port: proxies or control, which beside proxies has a socket of its own.
+
+    To be asked only while one of them runs.
+    """
     url = f"http://{_address(patient)}/ready"
-    proxies = await _ask("proxy", url, "see the reasons in its answer and the log")
-    return [control, proxies]
+    findings = [await _ask("port", url, "see the reasons in its answer and the log")]
+    if patient.data_dir.control_socket.exists():
+        transport = httpx2.AsyncHTTPTransport(uds=str(patient.data_dir.control_socket))
+        advice = "see its log; the supervisor restarts it"
+        findings.append(await _ask("control", "http://control/health", advice, transport))
+    return findings
 
 
 async def examine_elasticsearch(urls: Mapping[str, str]) -> list[Finding]:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import weir_control.migrations
 from weir_cli.bootstrap import database_url
 from weir_cli.doctor_findings import Finding, Patient, note, ok, wrong
+from weir_cli.doctor_roles import examine_roles
 from weir_cli.keys_sealed import SealedValue, sealed_values
 from weir_collectors.database import create_engine, reading, reason_of
 from weir_collectors.dead_letters import LetterState
@@ -78,6 +79,9 @@ async def _look(patient: Patient, connection: AsyncConnection, origins: Origins)
     else:
         yield ok(AREA, "no dead letters")
     yield _payloads(await count_payloads(connection))
+    if connection.dialect.name == "postgresql":
+        for finding in await examine_roles(patient.settings, connection):
+            yield finding
 
 
 async def _revision(connection: AsyncConnection) -> str | None:
@@ -103,7 +107,7 @@ def _payloads(counts: Mapping[str, int]) -> Finding:
 
 
 def _secrets(patient: Patient, values: list[SealedValue], origins: Origins) -> Iterator[Finding]:
-    keyring = _keyring(patient)
+    keyring = keyring_of(patient)
     if keyring is None:
         yield wrong(
             "keys",
@@ -130,7 +134,8 @@ def _secrets(patient: Patient, values: list[SealedValue], origins: Origins) -> I
         yield ok("keys", f"open all of {len(values)} stored secrets")
 
 
-def _keyring(patient: Patient) -> KeyRing | None:
+def keyring_of(patient: Patient) -> KeyRing | None:
+    """The encryption keys of the installation; None where they are not here or cannot be read."""
     given = patient.settings.encryption_keys
     try:
         text_ = given.get_secret_value() if given else patient.data_dir.encryption_keys.read_text("ascii")

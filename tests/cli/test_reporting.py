@@ -15,16 +15,14 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.streams.support import RecordingLogger
+from tests.support.answering import answering
 
-from weir_cli.asgi import serve_until
 from weir_cli.data_dir import DataDir
 from weir_cli.kafka import instance_name
-from weir_cli.listening import bind
 from weir_cli.roles import collectors, edge
 from weir_cli.roles.context import RoleContext
 from weir_cli.stopping import StopSignal
 from weir_collectors.database import create_engine
-from weir_control.migrations import upgrade
 from weir_control.store.reports import read_reports
 from weir_control.workers import Report, Workers
 from weir_core.clock import SystemClock
@@ -42,9 +40,8 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def engine(postgres: str) -> AsyncIterator[AsyncEngine]:
-    await upgrade(postgres)
-    engine = create_engine(postgres)
+async def engine(migrated_postgres: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(migrated_postgres)
     yield engine
     await engine.dispose()
 
@@ -116,27 +113,6 @@ async def test_a_worker_goes_on_reporting_when_the_database_was_away(
 
 
 @asynccontextmanager
-async def control(*answers: int) -> AsyncIterator[tuple[str, list[str]]]:
-    """A control that answers reports so, one after the other, and goes on with the last; its address, and the
-    tokens that it was shown."""
-    left, tokens = list(answers), []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        tokens.append(dict(scope["headers"])[b"authorization"].decode())
-        status = left.pop(0) if len(left) > 1 else left[0]
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": b"not bound to namespace north"})
-
-    stop, listener = asyncio.Event(), bind("127.0.0.1", 0)
-    serving = asyncio.create_task(serve_until(stop, {listener: app}))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", tokens
-    finally:
-        stop.set()
-        await serving
-
-
-@asynccontextmanager
 async def passing_on(url: str | None) -> AsyncIterator[RecordingLogger]:
     """An edge that reports there."""
     workers, logger = Workers(SystemClock()), RecordingLogger()
@@ -151,7 +127,8 @@ async def passing_on(url: str | None) -> AsyncIterator[RecordingLogger]:
 
 
 async def test_a_refusal_is_told_once_with_its_reason_and_again_after_it_was_over() -> None:
-    async with control(403, 403, 200, 403) as (url, tokens), passing_on(url) as logger:
+    refusing = answering(403, 403, 200, 403, body=b"not bound to namespace north")
+    async with refusing as (url, tokens), passing_on(url) as logger:
         await until(lambda: len(tokens) > 5)
     assert logger.named(REFUSAL) == [{"reason": "403 not bound to namespace north"}] * 2
     assert set(tokens) == {"Bearer wt_edge"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from sqlalchemy import TextClause, select, text, update
@@ -25,6 +25,22 @@ _log = structlog.get_logger("weir.control")
 _LOCK: Final = 0x57454952_4C454144
 _SILENT_FOR_S: Final = 10.0
 _COLUMNS: Final = config_publication.c
+# An advisory lock of one number stands in two halves in the table of locks.
+_HELD: Final = text(
+    f"SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "  # noqa: S608
+    f"AND classid = {_LOCK >> 32} AND objid = {_LOCK & 0xFFFFFFFF} "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+class Leading(NamedTuple):
+    """Who led last, the how manieth leader that was, the newest revision that any has published, and whether
+    anybody leads now."""
+
+    leader: str
+    epoch: int
+    revision: int
+    is_led: bool
 
 
 class Leadership:
@@ -147,3 +163,10 @@ class Leadership:
     def _give_up_when_silent(self, setting: str, is_local: str) -> TextClause:
         milliseconds = int(self._silent_for_s * 1000)
         return text(f"SELECT set_config('{setting}', '{milliseconds}', {is_local})")
+
+
+async def leading_now(connection: AsyncConnection) -> Leading:
+    """Look at the leadership of an installation on a Postgres without taking part in it."""
+    columns = (_COLUMNS.leader, _COLUMNS.epoch, _COLUMNS.revision)
+    leader, epoch, revision = (await connection.execute(select(*columns))).one()
+    return Leading(leader, epoch, revision, is_led=(await connection.execute(_HELD)).scalar_one())

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import BigInteger, cast, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_control.store.tables import worker_reports
 from weir_control.workers import FORGOTTEN_AFTER_S, Report
@@ -53,11 +53,16 @@ async def read_reports(engine: AsyncEngine) -> list[Seen]:
     Raises:
         SQLAlchemyError, OSError: The database does not answer.
     """
-    found = []
     async with engine.connect() as connection:
-        for row in await connection.execute(select(_COLUMNS.report, _NOW - _COLUMNS.seen_at_us)):
-            try:
-                found.append(Seen(_DECODER.decode(row[0]), row[1] / _US))
-            except (msgspec.DecodeError, msgspec.ValidationError):
-                continue
+        return await reports_in(connection)
+
+
+async def reports_in(connection: AsyncConnection) -> list[Seen]:
+    """The same over a connection that there is already; raises as ``read_reports``."""
+    found = []
+    for row in await connection.execute(select(_COLUMNS.report, _NOW - _COLUMNS.seen_at_us)):
+        try:
+            found.append(Seen(_DECODER.decode(row[0]), row[1] / _US))
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            continue
     return found
