@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from weir_cli.bootstrap import is_embedded
 from weir_cli.configuration import load_settings, settings_file
 from weir_cli.data_dir import DataDir
+from weir_cli.doctor_events import examine_events, facts_of_counters
 from weir_cli.doctor_findings import Finding, Level, Patient, is_ill
 from weir_cli.doctor_kafka import KafkaGroupLag, examine_kafka
 from weir_cli.doctor_machine import examine_clock, examine_data_dir, examine_processes, holders
@@ -79,6 +81,9 @@ async def diagnose(patient: Patient, chosen: list[Configured], *, upstreams: boo
     findings += await asyncio.to_thread(lambda: [*examine_streams(patient, running, lags)])
     findings += examine_kept_configuration(patient, keyring_of(patient))
     findings += await examine_link_to_control(patient.settings)
+    if is_embedded(patient.settings) and running and patient.data_dir.metrics.is_dir():
+        # Elsewhere all processes report into the database, those of other machines, too.
+        findings += examine_events(await asyncio.to_thread(facts_of_counters, patient.data_dir.metrics))
     if any(holder.command.startswith(_LISTENING) for holder in running):
         findings += await examine_gateway(patient)
     if patient.settings.elasticsearch_url is not None:

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.typing import FilteringBoundLogger
 
+from weir_cli.doctor_events import examine_events, facts_of_reports
 from weir_cli.doctor_findings import Finding, Patient, in_time, note, ok, wrong
 from weir_cli.roles.edge import REPORTS_PATH
 from weir_control.resources.edge_reports import Reports
@@ -31,18 +32,21 @@ _WITHOUT_REVISION: Final = ("relay",)
 
 
 async def examine_roles(settings: Settings, connection: AsyncConnection) -> list[Finding]:
-    """Who has reported into a shared Postgres within the hour, with which revision, and who leads.
+    """Who has reported into a shared Postgres within the hour, with what, and who leads.
 
     Raises:
         SQLAlchemyError, OSError: The database does not answer.
     """
     newest = await newest_revision(connection)
-    findings = [_report(seen, newest) for seen in sorted(await reports_in(connection), key=_place)]
+    reports = sorted(await reports_in(connection), key=_place)
+    findings = [_report(seen, newest) for seen in reports]
     if not findings:
         findings = [note(AREA, "no process has reported within an hour", "start them; see docs/roles.md")]
     if settings.kafka.bootstrap_servers is not None:
         findings.append(_leader(await leading_now(connection), newest))
-    return findings
+    live = [seen.report.collecting for seen in reports if seen.age_s < STALE_AFTER_S]
+    counted = facts_of_reports(status for status in live if status is not None)
+    return [*findings, *examine_events(counted)]
 
 
 def examine_kept_configuration(patient: Patient, keyring: KeyRing | None) -> Iterator[Finding]:

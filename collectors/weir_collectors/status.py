@@ -30,7 +30,8 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     ``lag`` counts the records that wait in its groups: an observer's own, or the deciding groups, which all
     deciders share; one of them that gets on with nothing makes it ``stuck``, a late one ``late``.
-    ``lag_s`` is how old the oldest of these records is. ``breakers`` are those that are not closed.
+    ``lag_s`` is how old the oldest of these records is, ``age_s`` how old the last one of a group was when it
+    was kept, the oldest of these. ``breakers`` are those that are not closed.
     """
 
     plugin_id: int
@@ -51,6 +52,7 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     stuck: bool = False
     lag_s: float = 0.0
     late: bool = False
+    age_s: float | None = None
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +129,7 @@ def _collector_status(
         stuck=any(group.stuck for group in groups),
         lag_s=max(group.lag_s for group in groups),
         late=any(group.late for group in groups),
+        age_s=max((group.age_s for group in groups if group.age_s is not None), default=None),
     )
 
 

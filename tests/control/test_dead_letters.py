@@ -197,13 +197,13 @@ async def test_a_collector_is_the_sum_of_what_its_processes_report(world: World)
     plugin = await world.admin.plugin(name="Warehouse", hook_type="data_collection")
     await world.admin.plugin(name="Guard", hook_type="auth")
     away = BreakerStatus(kind="analytics", state="open", reason="connection refused", paused=True)
-    report(world, "a", plugin["id"], status(plugin["id"]))
+    report(world, "a", plugin["id"], status(plugin["id"], age_s=0.5))
     report(world, "b", plugin["id"], status(plugin["id"], breakers=(away,), last_error="connection refused"))
     (collector,) = await world.admin.data("GET", "/collectors")
     assert collector == await world.admin.data("GET", "/collectors/warehouse")
     assert (collector["state"], collector["observer"]) == ("ready", False)
     assert (collector["lag"], collector["handled"], collector["stored"]) == (6, 20, 14)
-    assert collector["last_error"] == "connection refused"
+    assert (collector["last_error"], collector["event_age_seconds"]) == ("connection refused", 0.5)
     assert collector["breakers"] == [
         {"kind": "analytics", "state": "open", "reason": "connection refused", "paused": True}
     ]

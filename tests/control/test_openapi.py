@@ -43,6 +43,7 @@ async def test_every_resource_of_the_contract_is_there(document: Any) -> None:
         "/analytics/summary": "get",
         "/collectors": "get",
         "/collectors/{name}": "get",
+        "/consumer-groups": "get",
         "/dead-letters": "get",
         "/dead-letters/redrive": "post",
         "/dead-letters/ranges": "get",

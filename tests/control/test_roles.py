@@ -37,6 +37,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/analytics/summary": {"get": EVERYBODY},
     "/collectors": {"get": EVERYBODY},
     "/collectors/{name}": {"get": EVERYBODY},
+    "/consumer-groups": {"get": EVERYBODY},
     "/dead-letters": {"get": EVERYBODY},
     "/dead-letters/redrive": {"post": CHANGERS},
     "/dead-letters/{letter_id}": {"get": EVERYBODY},

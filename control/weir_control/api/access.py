@@ -27,7 +27,7 @@ _TABLE: Final[tuple[_Row, ...]] = (
     # Who may revoke a credential learns nothing from it, and must be able to when it has leaked.
     _row("apps/[^/]+/credentials", Permission.READ, Permission.CHANGE_SECRETS, Permission.CHANGE),
     _row("llms|apps|plugins|model-prices", Permission.READ),
-    _row("collectors|dead-letters|edge-payloads", Permission.READ),
+    _row("collectors|consumer-groups|dead-letters|edge-payloads", Permission.READ),
     _row("records|analytics|proxies", Permission.READ),
     _row("tokens", Permission.READ_TOKENS, Permission.CHANGE_TOKENS),
     _row("audit-log", Permission.READ_AUDIT_LOG, Permission.CHANGE_TOKENS),

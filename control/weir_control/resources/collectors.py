@@ -42,6 +42,10 @@ class Collector(BaseModel):
     lag: int = Field(description="Events that wait for its group: its own, or the one all deciders share.")
     lag_seconds: float = Field(description="How old the oldest of them is that a process has in hand.")
     late: bool = Field(description="Whether that is past half of what the log keeps.")
+    event_age_seconds: float | None = Field(
+        description="From an event's timestamp to when it was handled or kept: of the last events of its "
+        "groups, the longest; null before the first."
+    )
     handled: int
     passed: int = Field(description="Taken, but not handled.")
     failed: int = Field(description="Given up on, each as a dead letter.")
@@ -96,6 +100,7 @@ def _answer(control: ControlDeps, row: RowMapping) -> Collector:
         lag=_sum(reports, "lag"),
         lag_seconds=max((report.lag_s for report in reports), default=0.0),
         late=any(report.late for report in reports),
+        event_age_seconds=max((one.age_s for one in reports if one.age_s is not None), default=None),
         handled=_sum(reports, "handled"),
         passed=_sum(reports, "passed"),
         failed=_sum(reports, "failed"),
