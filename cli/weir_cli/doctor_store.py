@@ -39,7 +39,13 @@ class Origins(msgspec.Struct):
 async def examine_database(patient: Patient, origins: Origins) -> list[Finding]:
     """Everything about it; fills ``origins`` with the addresses that are found on the way."""
     if patient.settings.database_url is None and not patient.data_dir.database.exists():
-        return [note(AREA, f"{patient.data_dir.database} does not exist", "weir serve makes it")]
+        return [
+            note(
+                AREA,
+                f"{patient.data_dir.database} does not exist",
+                "weir serve makes it; weir proxy, relay and streams need none",
+            )
+        ]
     try:
         async with _connected(patient) as connection:
             return [finding async for finding in _look(patient, connection, origins)]

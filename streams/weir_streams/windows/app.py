@@ -124,10 +124,11 @@ class StreamsApp:
             return
         self._adder.begin_again_where_shorter(goal)
         self._logger.info("reading", events_to_read=lag(goal, self._adder.places))
-        await self._reader.start()
-        jobs = [asyncio.create_task(job) for job in self._jobs(goal)]
+        jobs: list[asyncio.Task[None]] = []
         stopping = asyncio.create_task(stop.wait())
         try:
+            await self._reader.start()
+            jobs += [asyncio.create_task(job) for job in self._jobs(goal)]
             done, _ = await asyncio.wait((*jobs, stopping), return_when=asyncio.FIRST_COMPLETED)
             for job in done:
                 job.result()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import faust
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP
@@ -68,8 +69,15 @@ class FaustReader:
         self._app.agent(source, name="windows")(self._deliver)
 
     async def start(self) -> None:
-        """Join; records begin to come some time later."""
-        await self._app.start()
+        """Join; records begin to come some time later.
+
+        Raises:
+            ConsumerFailedError: Retryable by a new process; Kafka does not let it in.
+        """
+        try:
+            await self._app.start()
+        except KafkaError as error:
+            raise ConsumerFailedError(f"the Faust app did not start: {error}") from error
 
     async def stop(self) -> None:
         """Leave. What was not taken from ``deliveries`` comes again at the next start."""

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from tests.streams.kafka.bench import KafkaBench, kafka_bench
 
+from weir_streams.errors import ConsumerFailedError
 from weir_streams.events import ANALYTICS_TOPIC
+from weir_streams.kafka.settings import KafkaSettings
 from weir_streams.log import Partition
 from weir_streams.windows.faust_reader import FaustReader
 
@@ -72,3 +74,19 @@ async def test_it_begins_with_what_is_kept_when_retention_has_passed_the_windows
         await bench.delete_before(FIRST, 3)
         async with reading(bench, tmp_path, {FIRST: 1}) as reader:
             assert await delivered(reader, 3) == {FIRST: [3, 4, 5]}
+
+
+async def test_a_kafka_that_is_not_there_is_told_as_what_a_new_process_may_mend(tmp_path: Path) -> None:
+    reader = FaustReader(
+        KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+        group="weir.streams.test",
+        instance="streams-test",
+        topics=[ANALYTICS_TOPIC],
+        places=dict,
+        scratch=tmp_path,
+    )
+    try:
+        with pytest.raises(ConsumerFailedError, match="did not start"):
+            await reader.start()
+    finally:
+        await reader.stop()
