@@ -105,11 +105,16 @@ def _out_of_reach(settings: Settings, sinks: list[str], *, emptied: bool) -> Ite
             f"Kafka's topics: proxy logs {kafka.proxy_log_days} days, analytics {kafka.analytics_days}, "
             f"budget usage {kafka.budget_usage_days}, where the cluster keeps to these settings"
         )
+        yield "events that Kafka refused, in relay/refused.jsonl of each relay: until you remove them"
     for sink in sinks:
         yield f"what collector {sink} has written: as long as its sink keeps it"
     yield (
         f"undecodable events, of which a user cannot be told: {settings.retention.records_days:g} days after "
         "they came"
+    )
+    yield (
+        "what plugins at the edge sent to plugins at control, whatever is in it: until it is delivered, dead "
+        f"letters of it {settings.retention.dead_letters_days:g} days"
     )
     if not emptied:
         yield "the database's write-ahead log, in use just now: until its next checkpoint"

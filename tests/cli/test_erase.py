@@ -52,7 +52,17 @@ def test_it_says_what_it_cannot_reach_and_until_when(weir: Weir, database: Path)
     _, out, _ = weir("erase", "--user", "lovelace", "--yes")
     assert "weir-data/spool: until every consumer has read it and it is 24 hours old" in out
     assert "collector warehouse" in out
+    assert "until it is delivered, dead letters of it 14 days" in out
     assert "backups" in out
+    assert "refused.jsonl" not in out
+
+
+def test_with_kafka_it_names_what_kafka_refused(
+    weir: Weir, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIR_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    _, out, _ = weir("erase", "--user", "lovelace", "--yes")
+    assert "relay/refused.jsonl of each relay: until you remove them" in out
 
 
 def test_the_audit_log_says_that_it_happened_but_not_which_user(weir: Weir, database: Path) -> None:
