@@ -22,6 +22,19 @@ def is_embedded(settings: Settings) -> bool:
     return given is None or given.get_secret_value().startswith("sqlite")
 
 
+def confined(settings: Settings) -> Settings:
+    """The settings where others share the configuration: plugins come only from where a setting says.
+
+    On the embedded default whoever writes the configuration owns this machine anyway. Elsewhere a token of
+    the management API must not be enough to run any program here. What comes with Weir may always run.
+    """
+    allowed = {
+        "plugin_modules": settings.plugin_modules or (),
+        "plugin_dirs": settings.plugin_dirs or (),
+    }
+    return settings.model_copy(update=allowed)
+
+
 async def prepare_database(settings: Settings, data_dir: DataDir) -> None:
     """Bring the tables up to date in embedded mode; elsewhere see to it that somebody has done so.
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from weir_cli.bootstrap import encryption_keys
+from weir_cli.bootstrap import confined, encryption_keys, is_embedded
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir
 from weir_cli.ending import end_in_time, stop_deadline_s
@@ -53,6 +53,14 @@ def collect(
 
 async def _collect(settings: Settings, listeners: tuple[socket.socket, ...]) -> None:
     data_dir = DataDir.at(settings.data_dir)
+    if not is_embedded(settings):
+        settings = confined(settings)
+    elif not data_dir.lock.exists():
+        # It would take partitions from the others, and keep what it adds up to itself.
+        raise SettingsError(
+            f"{data_dir.root} is no data directory of weir serve, with which weir collect shares a SQLite "
+            "database; give that directory (WEIR_DATA_DIR), or the shared database (WEIR_DATABASE_URL)"
+        )
     name, lock = take_name(data_dir.root)
     stop, clock, logger = StopSignal(), SystemClock(), structlog.get_logger(f"weir.{name}")
     end_in_time(stop, stop_deadline_s(settings), clock, logger)

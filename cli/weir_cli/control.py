@@ -9,7 +9,7 @@ import structlog
 import typer
 
 from weir_cli.admin import admit_admin, open_store
-from weir_cli.bootstrap import given_keys, prepare_database
+from weir_cli.bootstrap import confined, given_keys, prepare_database
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.kafka import shares_configuration
@@ -59,7 +59,7 @@ async def _control(settings: Settings) -> int:
             listener.close()
 
     return await supervise(
-        control_children(Household.of(settings, data_dir, keys, lock), listeners),
+        control_children(Household.of(confined(settings), data_dir, keys, lock), listeners),
         data_dir,
         close_listeners=close_listeners,
         greet=_greet(base_url(management), token),

@@ -31,6 +31,7 @@ from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
 from weir_cli.plugin import commands as plugin
 from weir_cli.serve import serve as serve_until_stopped
+from weir_collectors.database import parse_url
 from weir_control.migrations import upgrade
 from weir_core.errors import SettingsError, WeirError
 
@@ -112,6 +113,8 @@ def upgrade_database(data_dir: DataDirFlag = None, config: Config = None) -> Non
     if is_embedded(settings):
         # A database without its keys would be taken for one that has lost them.
         encryption_keys(settings, place)
-    typer.echo("Upgrading the database; this may take a while.", err=True)
-    asyncio.run(upgrade(database_url(settings, place)))
+    url = database_url(settings, place)
+    shown = parse_url(url).render_as_string(hide_password=True)
+    typer.echo(f"Bringing the tables of {shown} up to date; a large step may take a while.", err=True)
+    asyncio.run(upgrade(url))
     typer.echo("The database is up to date.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from weir_cli.bootstrap import given_keys
+from weir_cli.bootstrap import confined, given_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.listening import base_url, bind, bind_admin, bind_unix
@@ -52,7 +52,8 @@ async def _proxy(settings: Settings, *, with_relay: bool) -> int:
     reports = bind_unix(data_dir.internal_socket)
     token = settings.edge_token
     # Should the settings that all machines share name a database, none of the children hears of it.
-    household = Household.of(settings.model_copy(update={"database_url": None}), data_dir, keys, lock)
+    own = confined(settings).model_copy(update={"database_url": None})
+    household = Household.of(own, data_dir, keys, lock)
 
     def close_listeners() -> None:
         for listener in (*calls, reports):

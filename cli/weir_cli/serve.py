@@ -10,7 +10,7 @@ import structlog
 from rich.console import Console
 
 from weir_cli.admin import admit_admin, demo_admin, open_store
-from weir_cli.bootstrap import encryption_keys, prepare_database
+from weir_cli.bootstrap import confined, encryption_keys, is_embedded, prepare_database
 from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.demo import DemoSetup, begin_demo, upstream_command
 from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
@@ -53,7 +53,7 @@ async def serve(settings: Settings, *, demo: bool, console: Console) -> int:
     keys = encryption_keys(settings, data_dir)
     await prepare_database(settings, data_dir)
     admission = await _admit(settings, data_dir, keys, demo=demo)
-    household = Household.of(settings, data_dir, keys, lock)
+    household = Household.of(settings if is_embedded(settings) else confined(settings), data_dir, keys, lock)
     upstream = upstream_command(household, admission.demo) if admission.demo else None
     return await supervise(
         children(household, listeners, upstream),

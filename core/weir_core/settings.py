@@ -217,12 +217,12 @@ class Settings(OptionsTable):
     plugin_modules: _Names | None = Field(
         default=None,
         description="Packages that `python://` plugins may come from, comma-separated in the environment. "
-        "Unset allows any on the embedded default.",
+        "Unset allows any on the embedded default, and elsewhere only those that come with Weir.",
     )
     plugin_dirs: Annotated[_Names | None, AfterValidator(_absolute_paths)] = Field(
         default=None,
         description="Directories, absolute, that `file://` plugins may be started from, comma-separated in "
-        "the environment. Unset allows any on the embedded default.",
+        "the environment. Unset allows any on the embedded default, and none elsewhere.",
     )
     anonymous_log_limit: int = Field(
         default=100,

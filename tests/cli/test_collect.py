@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry
 from tests.support.environment import weir_environment
 
@@ -96,15 +97,24 @@ def test_metrics_follow_what_the_process_says_of_itself() -> None:
     ] == expected
 
 
-def test_without_kafka_there_is_nothing_to_share(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "weir collect needs Kafka"),
+        ({"kafka_bootstrap_servers": "127.0.0.1:1"}, "is no data directory of weir serve"),
+    ],
+)
+def test_what_it_would_share_with_nobody_is_refused(
+    tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
     program = str(Path(sys.executable).with_name("weir"))
     done = subprocess.run(
         [program, "collect", "--data-dir", str(tmp_path)],
-        env=weir_environment(),
+        env=weir_environment(**settings),
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.returncode == 2
-    assert "weir collect needs Kafka" in done.stderr
+    assert message in done.stderr

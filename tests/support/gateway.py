@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.support.environment import weir_environment
+from tests.support.environment import allowed_plugins, weir_environment
 from tests.support.ports import free_port
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
@@ -40,6 +40,8 @@ class Gateway:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.with_suffix(".log")
+        if command != "serve" or "database_url" in settings:
+            settings = allowed_plugins(plugin_path) | settings
         self._settings = {f"WEIR_{name.upper()}": value for name, value in settings.items()}
         self._python_path = str(plugin_path) if plugin_path else ""
         self._process: asyncio.subprocess.Process | None = None

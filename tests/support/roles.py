@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx2
-from tests.support.environment import weir_environment
+from tests.support.environment import allowed_plugins, weir_environment
 from tests.support.gateway import eventually
 from tests.support.ports import free_port
 
@@ -28,6 +28,8 @@ class RoleProcess:
     def __init__(
         self, role: str, data_dir: Path, *, plugin_path: Path | None = None, **settings: str
     ) -> None:
+        if "database_url" in settings:
+            settings = allowed_plugins(plugin_path) | settings
         self.log_path = data_dir.with_name(f"{data_dir.name}-{role}.log")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"

@@ -76,6 +76,25 @@ async def test_two_gateways_on_one_database_serve_what_either_is_told(
         assert sorted(made) == [1, 2, 3, 4]
 
 
+async def test_where_a_database_is_shared_no_program_runs_that_no_setting_names(
+    migrated_postgres: str, tmp_path: Path
+) -> None:
+    trace = tmp_path / "it-ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {trace}\n")
+    program.chmod(0o755)
+    settings = {"database_url": migrated_postgres, "encryption_keys": KeyRing.generate_key()}
+    async with running_gateway(tmp_path / "data", **settings) as gateway:
+        for command, setting in (
+            (f"file://{program}", "plugin_dirs"),
+            ("python://antigravity:Anything", "plugin_modules"),
+        ):
+            made = await gateway.create("plugins", name=setting, command=command, hook_types=["post_auth"])
+            health = await gateway.api.get(f"/api/v1/plugins/{made['id']}/health")
+            assert setting in health.text
+    assert not trace.exists()
+
+
 async def newest_revision(gateway: Gateway) -> int:
     ready = await gateway.api.get("/ready")
     revision: int = ready.json()["revision"]
