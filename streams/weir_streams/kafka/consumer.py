@@ -112,7 +112,9 @@ class KafkaConsumer:
         with translated("reading"):
             batches = await self._client.getmany(timeout_ms=left_ms, max_records=max_records)
         if epoch != self._epoch:
-            # Which assignment they were read under is not known; the next poll goes back to before them.
+            # Which assignment they were read under is not known. Whoever asked for the lag meanwhile may have
+            # adopted the new one before they were taken, so the next poll goes back to before them.
+            self._unread.update(self._tenures.held_of(map(self._partition, batches)))
             return []
         return self._hand_out(batches)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,6 +40,10 @@ class Tenures:
         """The offset to hand out next; None when the partition is not held."""
         tenure = self._held.get(partition)
         return None if tenure is None else tenure.next
+
+    def held_of(self, partitions: Iterable[Partition]) -> Collection[Partition]:
+        """Those of the partitions that are held."""
+        return [partition for partition in partitions if partition in self._held]
 
     def keep_only(self, assigned: Collection[Partition]) -> None:
         """Lose what is not assigned any more."""
