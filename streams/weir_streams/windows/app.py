@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -30,6 +30,7 @@ from weir_streams.windows.store import WindowStore
 TOPICS: Final = (ANALYTICS_TOPIC,)
 """What windows are made of."""
 
+_FINISH_WITHIN_S: Final = 10.0
 _CLOSE_WITHIN_S: Final = 10.0
 
 
@@ -88,6 +89,7 @@ class StreamsApp:
         self._settings = settings
         self._clock = clock
         self._logger = logger
+        self._leaving = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "windows")
         self._judge = Judge(store, settings.rules, posts=poster is not None)
         self._outbox = Outbox(store, self._judge, connect=connect, call=self._call, clock=clock)
@@ -132,12 +134,20 @@ class StreamsApp:
             done, _ = await asyncio.wait((*jobs, stopping), return_when=asyncio.FIRST_COMPLETED)
             for job in done:
                 job.result()
+            await self._finish(jobs)
         finally:
             for job in (*jobs, stopping):
                 job.cancel()
             await asyncio.gather(*jobs, stopping, return_exceptions=True)
             await self._reader.stop()
             await self._close()
+
+    async def _finish(self, jobs: Collection[asyncio.Task[None]]) -> None:
+        """Let what is being sent arrive and be noted, so that the next start does not send it again."""
+        self._leaving.set()
+        reading, *sending = jobs
+        reading.cancel()
+        await asyncio.wait(sending, timeout=_FINISH_WITHIN_S)
 
     def _jobs(self, goal: Mapping[Partition, Bounds]) -> Iterator[Coroutine[Any, Any, None]]:
         yield self._add()
@@ -197,7 +207,8 @@ class StreamsApp:
     async def _watch(self) -> None:
         """Look at the lag, and end the process when there is one and nothing moves."""
         stall = StallWatch(self._settings.stall_s, self._clock.monotonic)
-        while True:
+
+        async def look() -> None:
             self._reader.check()
             await self._look()
             if self.status.stalled is not None:
@@ -207,7 +218,8 @@ class StreamsApp:
                 self.status.stalled = (
                     f"{self.status.lag} events wait and none was read for {self._settings.stall_s:g} s"
                 )
-            await asyncio.sleep(self._settings.look_every_s)
+
+        await self._every(self._settings.look_every_s, look)
 
     async def _look(self) -> None:
         before = dict(self._adder.places)
@@ -222,9 +234,11 @@ class StreamsApp:
             raise EventsSkippedError("the topic ends before what was read of it; it was made anew")
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
+        while not self._leaving.is_set():
             await work()
-            await asyncio.sleep(seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._leaving.wait()
 
     async def _close(self) -> None:
         """A last time what was added since, where that can be; the next start sends what is left."""

@@ -56,13 +56,16 @@ class HeldLog:
 
 
 class HeldPublisher:
-    """Remembers what was sent, and takes it at once."""
+    """Remembers what was sent, and takes it while it is ``open``."""
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
+        self.open = asyncio.Event()
+        self.open.set()
 
     async def send(self, records: Collection[Outgoing]) -> list[Any]:
         self.sent += records
+        await self.open.wait()
         return []
 
     async def abandon(self) -> None: ...
@@ -130,6 +133,18 @@ async def test_a_clean_end_publishes_what_was_added_and_says_so(tmp_path: Path) 
         await held.until(lambda: held.app.status.added == 1, "an event is added")
     assert held.sent("weir.spend.v1") == 1
     assert not new_store(tmp_path).began()
+
+
+async def test_what_is_being_sent_at_the_end_is_sent_once(tmp_path: Path) -> None:
+    async with bench(tmp_path, 1) as held:
+        held.publisher.open.clear()
+        held.log.give(0)
+        await held.until(lambda: held.sent("weir.spend.v1") == 1, "a window is on its way")
+        held.stop.set()
+        for _ in range(10):  # turns of the loop, in which it could let go of what it is sending
+            await asyncio.sleep(0)
+        held.publisher.open.set()
+    assert held.sent("weir.spend.v1") == 1
 
 
 async def test_a_reader_that_stands_still_ends_the_app_after_it_has_said_so(tmp_path: Path) -> None:
