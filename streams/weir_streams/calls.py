@@ -6,8 +6,7 @@ makes the events, so that a request pays for neither.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +27,8 @@ from weir_streams.events import (
     UsageSource,
     routing_key,
 )
+
+_NULL: Final = msgspec.Raw(b"null")
 
 
 class CallRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -115,35 +116,46 @@ class CallRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 class StoredEvent:
     """One event of a call in the spool: routing key and JSON value, made when it is asked for."""
 
-    __slots__ = ("_maker", "_seq", "_stored", "key", "topic")
+    __slots__ = ("_position", "_seq", "_stored", "key", "topic")
 
     def __init__(self, stored: _StoredCall, position: int, seq: int, key: bytes) -> None:
-        self.topic = _TOPICS[position]
+        self.topic = CALL_TOPICS[position]
         self.key = key
         self._stored = stored
-        self._maker = _MAKERS[position]
+        self._position = position
         self._seq = seq
 
     @property
     def value(self) -> bytes:
         """The event as it stands on its topic."""
-        stored = self._stored
-        event = self._maker(stored.call, stored.identity, stored.metadata)
-        event.spool_id = stored.call.spool_id
+        stored, position = self._stored, self._position
+        event = _COPIES[position].decode(stored.value)
+        event.event_id = stored.facts.event_ids[position]
+        event.timestamp = rfc3339(stored.facts.started_us)
         event.spool_seq = self._seq
+        _FILLERS[position](event, stored.facts, stored.metadata)
         return _ENCODER.encode(event)
 
 
-class _StoredCall:
-    """A call that was read, and what is made of it once for all its events."""
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields that a call does not share with its events, or that an event has under a second name."""
 
-    def __init__(self, call: CallRecord, metadata: bytes) -> None:
-        self.call = call
-        self.metadata = msgspec.Raw(metadata or b"{}")
+    event_ids: EventIds
+    started_us: int
+    total_ms: msgspec.Raw = msgspec.Raw(b"0.0")
+    upstream_ms: msgspec.Raw = _NULL
+    first_byte_ms: msgspec.Raw = _NULL
+    plugin_ms: msgspec.Raw = msgspec.Raw(b"{}")
+    answered_by: Any = None
+    total_tokens: msgspec.Raw = msgspec.Raw(b"0")
 
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        return _identity(self.call)
+
+class _StoredCall(NamedTuple):
+    """A call that was read: its JSON, what its events do not copy from there, and its metadata."""
+
+    value: bytes
+    facts: _Facts
+    metadata: msgspec.Raw
 
 
 def encode_call(call: CallRecord, spool_id: str) -> tuple[bytes, bytes, bytes]:
@@ -168,20 +180,8 @@ def decode_call(key: bytes, metadata: bytes, value: bytes, seq: int, count: int)
     Raises:
         msgspec.MsgspecError, TypeError, ValueError, LookupError: It is no call.
     """
-    try:
-        call = _DECODER.decode(value)
-    except msgspec.ValidationError:
-        call = _as_it_is(value)
-    stored = _StoredCall(call, metadata)
-    return tuple(StoredEvent(stored, position, seq + position, key) for position in range(count))
-
-
-def _as_it_is(value: bytes) -> CallRecord:
-    """A call with a field of another type than its own, from a plugin perhaps: its events carry it so."""
-    fields = msgspec.json.decode(value, type=dict[str, Any])
-    known = {name: fields[name] for name in CallRecord.__struct_fields__ if name in fields}
-    known["event_ids"] = EventIds(*fields["event_ids"])
-    return CallRecord(**known)
+    stored = _StoredCall(value, _FACTS.decode(value), msgspec.Raw(metadata or b"{}"))
+    return tuple([StoredEvent(stored, position, seq + position, key) for position in range(count)])
 
 
 def _identity(call: CallRecord) -> dict[str, Any]:
@@ -273,7 +273,49 @@ def _budget_usage(call: CallRecord, identity: dict[str, Any], _metadata: Any) ->
     )
 
 
+def _copy_of(event: type[Event]) -> msgspec.json.Decoder[Any]:
+    """Reads an event out of a call's JSON: each field that both have stays the JSON that it is.
+
+    Nothing is looked into, so that bodies cost next to nothing, and a field of another type than its own,
+    from a plugin perhaps, is passed on.
+    """
+    fields = [
+        (field.name, msgspec.Raw, msgspec.Raw(_ENCODER.encode(_default(field))))
+        for field in msgspec.structs.fields(event)
+    ]
+    return msgspec.json.Decoder(msgspec.defstruct(f"Stored{event.__name__}", fields))
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return None if field.default is msgspec.NODEFAULT else field.default
+
+
+def _fill_proxy_log(event: Any, facts: _Facts, metadata: msgspec.Raw) -> None:
+    event.metadata = metadata
+    event.latency_ms = {
+        "total": facts.total_ms,
+        "upstream": facts.upstream_ms,
+        "first_byte": facts.first_byte_ms,
+        "plugins": facts.plugin_ms,
+    }
+
+
+def _fill_analytics(event: Any, facts: _Facts, _metadata: msgspec.Raw) -> None:
+    if facts.answered_by:
+        event.model_name = facts.answered_by
+
+
+def _fill_budget_usage(event: Any, facts: _Facts, _metadata: msgspec.Raw) -> None:
+    event.tokens_used = facts.total_tokens
+    event.period_id, event.period_start, event.period_end = month_at(facts.started_us)
+
+
 _MAKERS: Final = (_proxy_log, _analytics, _budget_usage)
-_TOPICS: Final = (PROXY_LOG_TOPIC, ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC)
+_FILLERS: Final = (_fill_proxy_log, _fill_analytics, _fill_budget_usage)
 _ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(CallRecord)
+_FACTS: Final = msgspec.json.Decoder(_Facts)
+_COPIES: Final = tuple(_copy_of(event) for event in (ProxyLog, Analytics, BudgetUsage))
+CALL_TOPICS: Final = (PROXY_LOG_TOPIC, ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC)
+"""Of the events of a call, in their order."""

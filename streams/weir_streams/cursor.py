@@ -100,7 +100,8 @@ class SpoolCursor:
 
     def start_counting(self) -> SpoolReader:
         """The reader that counts ahead; it starts where this cursor stands unless it is ahead already."""
-        if self._scout is None or self._scout.next_seq < self._reader.next_seq:
+        # Also where both stand at the same place: whatever the two made of a damage, they agree again.
+        if self._scout is None or self._scout.next_seq <= self._reader.next_seq:
             if self._scout is not None:
                 self._scout.close()
             self._scout = self._reader.fork()
@@ -110,7 +111,7 @@ class SpoolCursor:
     def count_ahead(self, scout: SpoolReader) -> None:
         """Count what is there and not read yet. Blocks for as long as that takes; any thread."""
         while True:
-            for record in scout.read(_COUNT_PIECE_BYTES):
+            for record in scout.read(_COUNT_PIECE_BYTES, skim=True):
                 for offset, event in enumerate(record.events, record.seq):
                     lane = self._lanes.get(event.topic)
                     if lane is not None and offset >= lane.start:

@@ -59,10 +59,14 @@ class SpoolReader:
         self._segment: SegmentReader | None = None
         self._look_at: float | None = None
 
-    def read(self, most_bytes: int) -> list[Record]:
+    def read(self, most_bytes: int, *, skim: bool = False) -> list[Record]:
         """The next families out of about ``most_bytes``; may be empty before the end (see ``at_end``).
 
         Blocks for one read of that size; finding the way behind a damaged place reads the whole segment.
+
+        Args:
+            most_bytes: The size of a read.
+            skim: Of calls, only the events' topics are wanted.
 
         Raises:
             OSError: The disk refused.
@@ -72,7 +76,7 @@ class SpoolReader:
         self.at_end = segment is None
         if segment is None:
             return []
-        records, stop = segment.read(most_bytes, self._on_gap)
+        records, stop = segment.read(most_bytes, self._on_gap, skim=skim)
         self.next_seq = max(self.next_seq, segment.next_seq)
         if stop is Stop.MORE:
             self._look_at = None

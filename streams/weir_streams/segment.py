@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgspec
 
-from weir_streams.calls import CallRecord, StoredEvent, decode_call, encode_call
+from weir_streams.calls import CALL_TOPICS, CallRecord, StoredEvent, decode_call, encode_call
 from weir_streams.errors import SpoolFormatError
 from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC, EncodedEvent
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
@@ -30,7 +30,6 @@ SEAL: Final = 2
 GAP: Final = 3
 CALL: Final = 4
 WITH_EVENTS: Final = frozenset({FAMILY, CALL})
-_MOST_CALL_EVENTS: Final = 3
 
 # 0xF5 and 0xFF occur in no UTF-8 text, so nothing inside a JSON value can look like the start of a record.
 RECORD_MAGIC: Final = b"\xf5WR\xff"
@@ -55,6 +54,7 @@ _EVENT: Final = struct.Struct("<BxHI")
 _CALL: Final = struct.Struct("<HI")
 _CHECKSUM: Final = struct.Struct("<I")
 _ZEROS: Final = bytes(RECORD_HEADER_BYTES)
+_SKIMMED: Final = tuple(EncodedEvent(topic, b"", b"") for topic in CALL_TOPICS)
 
 
 class SegmentHeader(NamedTuple):
@@ -184,8 +184,14 @@ def encode_gap(size: int, seq: int, wall_us: int) -> bytes:
     return _PREFIX.pack(RECORD_MAGIC, crc32(fields)) + fields
 
 
-def decode_record(data: bytes, at: int = 0) -> Record | Unfinished | Blank | Unreadable:
-    """Read the record at ``at``; never raises, whatever the bytes are."""
+def decode_record(
+    data: bytes, at: int = 0, *, skim: bool = False
+) -> Record | Unfinished | Blank | Unreadable:
+    """Read the record at ``at``; never raises, whatever the bytes are.
+
+    Args:
+        skim: Of a call's events nothing is wanted but their topics, and its body is not looked into.
+    """
     if len(data) - at < RECORD_HEADER_BYTES:
         return Unfinished(RECORD_HEADER_BYTES)
     magic, checksum, length, kind, _, count, seq, wall_us = _RECORD_HEADER.unpack_from(data, at)
@@ -206,7 +212,9 @@ def decode_record(data: bytes, at: int = 0) -> Record | Unfinished | Blank | Unr
         return Unreadable("the checksum does not match")
     start, end = at + RECORD_HEADER_BYTES, at + size
     events: tuple[EncodedEvent | StoredEvent, ...] | None = ()
-    if kind == CALL:
+    if kind == CALL and skim:
+        events = _SKIMMED[:count]
+    elif kind == CALL:
         events = _decode_call(data, start, end, seq, count)
     elif kind == FAMILY:
         events = _decode_events(data, start, end, count)
@@ -231,7 +239,7 @@ def _framed(kind: int, count: int, seq: int, wall_us: int, head: bytes, rest: by
 
 
 def _decode_call(data: bytes, start: int, end: int, seq: int, count: int) -> tuple[StoredEvent, ...] | None:
-    if end - start < _CALL.size or not 0 < count <= _MOST_CALL_EVENTS:
+    if end - start < _CALL.size or not 0 < count <= len(CALL_TOPICS):
         return None
     key_length, metadata_length = _CALL.unpack_from(data, start)
     key_at = start + _CALL.size

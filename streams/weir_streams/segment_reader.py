@@ -65,17 +65,20 @@ class SegmentReader:
         """Bytes of the file, its preallocated rest included."""
         return os.fstat(self._fd).st_size
 
-    def read(self, most_bytes: int, on_gap: Callable[[int, Record], None]) -> tuple[list[Record], Stop]:
+    def read(
+        self, most_bytes: int, on_gap: Callable[[int, Record], None], *, skim: bool = False
+    ) -> tuple[list[Record], Stop]:
         """The families from here on, out of about ``most_bytes`` (always at least one whole record).
 
-        ``on_gap`` gets the place and record of each gap that an earlier recovery left.
+        ``on_gap`` gets the place and record of each gap that an earlier recovery left; ``skim`` is that of
+        ``decode_record``.
         """
         data = os.pread(self._fd, min(most_bytes, self._appetite), self.position)
         records: list[Record] = []
         at = 0
         stop = Stop.MORE
         while stop is Stop.MORE:
-            found = decode_record(data, at)
+            found = decode_record(data, at, skim=skim)
             if isinstance(found, Record):
                 if found.seq < self.next_seq:
                     stop = Stop.UNREADABLE
