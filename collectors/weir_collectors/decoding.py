@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
@@ -17,11 +16,11 @@ _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Status = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
-class _Attempt(msgspec.Struct, frozen=True):
+class _Attempt(msgspec.Struct, frozen=True, gc=False):
     status: _Status | None = None
 
 
-class _Facets(msgspec.Struct, frozen=True):
+class _Facets(msgspec.Struct, frozen=True, gc=False):
     """The fields that a record is found by. All others are skipped, so that a newer event can be read."""
 
     event_id: _Id
@@ -39,8 +38,7 @@ class _Facets(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(_Facets)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadEvent:
+class ReadEvent(msgspec.Struct, frozen=True, gc=False):
     """One event as it goes through a deciding group.
 
     ``status`` is the event's response code, or else what the last upstream attempt answered.

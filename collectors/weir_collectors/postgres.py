@@ -79,7 +79,9 @@ def _value_without_nul(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\0", "\ufffd")
     # An array is a column of many rows.
-    return [_value_without_nul(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [item.replace("\0", "\ufffd") if isinstance(item, str) else item for item in value]
+    return value
 
 
 def connector(url: URL, *, within_s: float | None) -> Callable[[], Awaitable[Any]]:

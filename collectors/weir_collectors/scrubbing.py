@@ -52,7 +52,7 @@ def scrub(value: str) -> str:
 
 def scrub_event(event: ReadEvent) -> ReadEvent:
     """The same event, scrubbed."""
-    return replace(event, user_id=None, value=scrub(event.value))
+    return msgspec.structs.replace(event, user_id=None, value=scrub(event.value))
 
 
 async def scrub_erased(connection: AsyncConnection, events: Sequence[ReadEvent]) -> list[ReadEvent]:
