@@ -14,6 +14,7 @@ from bench.turns import Turn, timed
 from weir_collectors.status import WorkerStatus
 from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_core.clock import SystemClock
+from weir_core.garbage import spare_the_collector
 from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
@@ -21,7 +22,7 @@ from weir_streams.embedded import EmbeddedLog
 from weir_streams.log import Consumer, Partition
 from weir_streams.spool_ranges import SpoolRanges
 
-_LOOK_EVERY_S: Final = 0.02
+_LOOK_EVERY_S: Final = 0.05
 _START_WITHIN_S: Final = 30.0
 
 
@@ -68,6 +69,7 @@ async def worker_turn(
         logger=logger,
         settings=WorkerSettings(),
     )
+    spare_the_collector()
     turn = await timed(count, _work(worker, lambda: done(worker.status()) >= count))
     await host.close()
     await log.close()

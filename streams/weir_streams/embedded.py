@@ -23,10 +23,12 @@ from weir_streams.home import owner_of, spool_directories
 from weir_streams.locking import DirectoryLock
 from weir_streams.log import LogRecord, Partition
 from weir_streams.offsets import GroupOffsets, group_directory
+from weir_streams.pieces import Pieces
 from weir_streams.reader import SpoolReader
 from weir_streams.reports import Damage, Logger
 
 _PIECE_BYTES: Final = 256 * 1024
+_REMEMBERED_BYTES: Final = 16 * 1024 * 1024
 _SHORTEST_WAIT_S: Final = 0.001
 _LONGEST_WAIT_S: Final = 0.025
 _LOOK_FOR_SPOOLS_S: Final = 0.1
@@ -59,6 +61,7 @@ class EmbeddedLog:
         self._logger = logger
         self._on_damage = on_damage
         self._owner = owner
+        self._pieces = Pieces(_REMEMBERED_BYTES)
 
     async def consumer(
         self, group: str, topics: Sequence[str], *, start: Mapping[Partition, int] | None = None
@@ -94,7 +97,7 @@ class EmbeddedLog:
         if offsets.damaged:
             self._logger.error("offsets damaged, the group reads everything again", group=group)
         return EmbeddedConsumer(
-            self._root, topics, lock, offsets, start, self._clock, self._report, self._owner
+            self._root, topics, lock, offsets, start, self._pieces, self._clock, self._report, self._owner
         )
 
     def _report(self, damage: Damage) -> None:
@@ -114,6 +117,7 @@ class EmbeddedConsumer:
         lock: DirectoryLock,
         offsets: GroupOffsets,
         start: Mapping[Partition, int] | None,
+        pieces: Pieces,
         clock: Clock,
         report: Callable[[Damage], None],
         owner: str | None = None,
@@ -124,6 +128,7 @@ class EmbeddedConsumer:
         self._lock: DirectoryLock | None = lock
         self._offsets = offsets
         self._start = start
+        self._pieces = pieces
         self._clock = clock
         self._report = report
         self._cursors: dict[Path, SpoolCursor] = {}
@@ -245,7 +250,11 @@ class EmbeddedConsumer:
         if self._start is not None:
             start = {topic: self._start.get(partition, 0) for topic, partition in partitions.items()}
         reader = SpoolReader(
-            directory, min(start.values()), report=self._report, monotonic=self._clock.monotonic
+            directory,
+            min(start.values()),
+            report=self._report,
+            monotonic=self._clock.monotonic,
+            pieces=self._pieces,
         )
         return SpoolCursor(directory.name, start, stored, reader)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from weir_streams.pieces import Pieces
 from weir_streams.reports import Damage
 from weir_streams.segment import Record, base_of
 from weir_streams.segment_reader import SegmentReader, Stop
@@ -38,6 +39,7 @@ class SpoolReader:
         report: Called for every stretch that had to be skipped.
         monotonic: Seconds; measures how long something has been unreadable.
         patience_s: How long an unreadable place may still be a write in progress. 0 when nobody writes.
+        pieces: What other readers on this thread have read.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class SpoolReader:
         report: Callable[[Damage], None],
         monotonic: Callable[[], float],
         patience_s: float = 0.1,
+        pieces: Pieces | None = None,
     ) -> None:
         self.directory = directory
         self.next_seq = from_seq
@@ -56,6 +59,7 @@ class SpoolReader:
         self._report = report
         self._monotonic = monotonic
         self._patience_s = patience_s
+        self._pieces = pieces
         self._segment: SegmentReader | None = None
         self._look_at: float | None = None
 
@@ -154,7 +158,7 @@ class SpoolReader:
         if base is None:
             return None
         try:
-            entered = SegmentReader(self.directory, base)
+            entered = SegmentReader(self.directory, base, self._pieces)
         except FileNotFoundError:
             # Retention took it between the look at the directory and now; the next read looks again.
             return None

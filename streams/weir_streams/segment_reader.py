@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from weir_streams.pieces import Piece, Pieces
 from weir_streams.segment import (
     GAP,
     RECORD_MAGIC,
@@ -42,16 +43,22 @@ class Stop(enum.Enum):
 class SegmentReader:
     """One segment, from its first record on.
 
+    Args:
+        directory: The spool's.
+        base_seq: The segment's first sequence number.
+        pieces: What others have read, and where they find what this one reads.
+
     Raises:
         FileNotFoundError: The segment is gone.
         SpoolFormatError: It was written by a newer release.
     """
 
-    def __init__(self, directory: Path, base_seq: int) -> None:
+    def __init__(self, directory: Path, base_seq: int, pieces: Pieces | None = None) -> None:
         self.base_seq = base_seq
         self.path = directory / segment_name(base_seq)
         self.position = SEGMENT_HEADER_BYTES
         self.next_seq = base_seq
+        self._pieces = pieces
         self._appetite = _SMALL_READ_BYTES
         self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -73,6 +80,22 @@ class SegmentReader:
         ``on_gap`` gets the place and record of each gap that an earlier recovery left; ``skim`` is that of
         ``decode_record``.
         """
+        if self._pieces is None:
+            return self._read(most_bytes, on_gap, skim)
+        start = self.position
+        known = self._pieces.get(self.path, start)
+        if known is not None:
+            self.position, self.next_seq = known.end, known.next_seq
+            return list(known.records), Stop.MORE
+        records, stop = self._read(most_bytes, on_gap, skim)
+        # What is between the records, a gap, is for every reader to find.
+        if records and sum(record.size for record in records) == self.position - start:
+            self._pieces.put(self.path, start, Piece(records, self.position, self.next_seq))
+        return records, stop
+
+    def _read(
+        self, most_bytes: int, on_gap: Callable[[int, Record], None], skim: bool
+    ) -> tuple[list[Record], Stop]:
         data = os.pread(self._fd, min(most_bytes, self._appetite), self.position)
         records: list[Record] = []
         at = 0
@@ -112,8 +135,9 @@ class SegmentReader:
         return find_record(self._fd, self.position + 1, self.size, self.next_seq)
 
     def fork(self) -> SegmentReader:
-        """Another reader at the same place, whether or not the file still has its name."""
+        """Another reader at the same place, for any thread, whether or not the file still has its name."""
         other = copy.copy(self)
+        other._pieces = None
         other._fd = os.dup(self._fd)
         return other
 

@@ -162,3 +162,13 @@ def test_no_event_of_the_largest_call_is_larger_than_a_mebibyte(
     (record,) = read_all(directory)
     assert record.kind == kind
     assert len(record.events[0].value) <= MIB
+
+
+def test_who_only_counts_learns_the_topics_and_makes_no_events() -> None:
+    data = encode_call_record(finished_call(analysed=True, billed=False), SPOOL_ID, 10, STARTED_US)
+    record = decode_record(data, skim=True)
+    assert isinstance(record, Record)
+    assert [(event.topic, event.value) for event in record.events] == [
+        (topic, b"") for topic in EVENT_TOPICS[:2]
+    ]
+    assert record.next_seq == 12

@@ -35,6 +35,7 @@ from weir_collectors.status import WorkerStatus
 from weir_collectors.worker import CollectorWorker, WorkerSettings
 from weir_control.store.reports import write_reports
 from weir_control.workers import Report
+from weir_core.garbage import spare_the_collector
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.backlog import SpoolBacklog
@@ -124,6 +125,7 @@ async def _run(
         context.stop.unfinished = lambda: _unfinished(worker.status(), books.accountant)
         for watching in _watching(context, registry, worker, host, books, reporting):
             opened.callback(asyncio.create_task(watching).cancel)
+        spare_the_collector()
         await books.run_beside(worker.run, context.stop.stopping)
 
 
