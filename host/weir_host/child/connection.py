@@ -21,7 +21,7 @@ from weir_host.child.log_lines import OutputLog
 from weir_host.child.output import PipeReader
 from weir_host.child.process import ChildProcess
 from weir_host.child.service_channel import ServiceChannel
-from weir_host.child.socket_dir import make_socket_dir, remove_socket_dir
+from weir_host.child.socket_dir import remove_socket_dir
 from weir_host.child.stdio import read_stdio
 from weir_host.child.stubs import controller
 from weir_host.errors import PluginStartError
@@ -75,10 +75,13 @@ class Connection:
         Raises:
             PluginStartError: It did not; nothing of it is left behind.
         """
-        socket_dir = make_socket_dir()
+        try:
+            socket_dir = keeper.make_directory()
+        except OSError as error:
+            raise PluginStartError(f"its sockets have no place: {error}") from error
         try:
             environment = plugin_environment(os.environ, runtime=runtime, socket_dir=socket_dir)
-            process = ChildProcess.start(program, socket_dir, environment, keeper)
+            process = ChildProcess.start(program, environment, keeper)
         except BaseException:
             remove_socket_dir(socket_dir)
             raise

@@ -7,34 +7,48 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from weir_host.child.socket_dir import SocketDirectories
+
 _PROGRAM: Final = Path(__file__).with_name("keep.py")
 
 
 class Keeper:
-    """Says which process groups must not outlive this process, and which directories go with them.
+    """Says which process groups must not outlive this process, and makes the directories that go with them.
 
     The kernel kills a plugin's own process with us, but not what the plugin started. So one small process,
-    started with the first plugin, waits for our end and then kills their groups. A process that a plugin puts
-    in a group of its own (a daemon) can get away.
+    started before the first plugin, waits for our end and then kills their groups and removes what is left of
+    their directories, which it knows by their names. A process that a plugin puts in a group of its own (a
+    daemon) can get away.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._groups: dict[int, Path] = {}
+        self._groups: set[int] = set()
+        self._directories = SocketDirectories.anew()
 
-    def add(self, group: int, directory: Path) -> None:
-        """Watch over a group and its directory.
+    def make_directory(self) -> Path:
+        """Make a private directory for a plugin's sockets, which does not outlive us.
+
+        Raises:
+            OSError: It cannot be made, or the keeper cannot be started.
+        """
+        if self._process is None:
+            self._start()
+        return self._directories.make()
+
+    def add(self, group: int) -> None:
+        """Watch over a group.
 
         Raises:
             OSError: The keeper cannot be started.
         """
-        self._groups[group] = directory
-        if not self._say(f"+{group} {directory}"):
+        self._groups.add(group)
+        if not self._say(f"+{group}"):
             self._start()
 
     def remove(self, group: int) -> None:
         """The group is gone."""
-        self._groups.pop(group, None)
+        self._groups.discard(group)
         self._say(f"-{group}")
 
     def close(self) -> None:
@@ -48,7 +62,7 @@ class Keeper:
         if self._process is not None:
             self._hang_up(self._process)
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            (sys.executable, "-I", "-S", str(_PROGRAM)),
+            (sys.executable, "-I", "-S", str(_PROGRAM), *self._directories),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -56,8 +70,8 @@ class Keeper:
             bufsize=0,
             start_new_session=True,
         )
-        for group, directory in self._groups.items():
-            self._say(f"+{group} {directory}")
+        for group in self._groups:
+            self._say(f"+{group}")
 
     def _say(self, line: str) -> bool:
         if self._process is None or self._process.stdin is None:

@@ -35,9 +35,7 @@ class ChildProcess:
         self._watch()
 
     @classmethod
-    def start(
-        cls, program: Executable, socket_dir: Path, environment: Mapping[str, str], keeper: Keeper
-    ) -> ChildProcess:
+    def start(cls, program: Executable, environment: Mapping[str, str], keeper: Keeper) -> ChildProcess:
         """Start a program without arguments; its standard input is empty, its outputs are pipes.
 
         Raises:
@@ -57,7 +55,7 @@ class ChildProcess:
         except OSError as error:
             raise PluginStartError(f"no process can be started: {error.strerror}") from error
         try:
-            keeper.add(process.pid, socket_dir)
+            keeper.add(process.pid)
             return cls(process, keeper)
         except OSError as error:
             os.killpg(process.pid, signal.SIGKILL)
