@@ -16,6 +16,11 @@ class RelayMetrics:
         self._failures = Counter(
             "weir_relay_failures_total", "Times that the relay had to go back.", registry=registry
         )
+        self._restamped = Counter(
+            "weir_relay_restamped_total",
+            "Events that went with another time than their own, which Kafka had refused.",
+            registry=registry,
+        )
         self._set_aside = Counter(
             "weir_relay_set_aside_total", "Events that Kafka refused in every form.", registry=registry
         )
@@ -45,6 +50,7 @@ class RelayMetrics:
         self._events.inc(status.sent_events - shown.sent_events)
         self._bytes.inc(status.sent_bytes - shown.sent_bytes)
         self._failures.inc(status.deliveries_failed - shown.deliveries_failed)
+        self._restamped.inc(status.events_restamped - shown.events_restamped)
         self._set_aside.inc(status.events_set_aside - shown.events_set_aside)
         self._lag.set(status.backlog.events)
         self._age.set(status.backlog.age_s(wall_us))

@@ -89,6 +89,10 @@ class RecordRefusedError(DeliveryError):
     """Kafka will never take a batch as it is: something in it is too large or not valid."""
 
 
+class TimestampRefusedError(RecordRefusedError):
+    """Kafka does not take the time of a batch: this host's clock, or the brokers', is far off."""
+
+
 class WindowsError(StreamsError):
     """Something about the windows of the streams app."""
 

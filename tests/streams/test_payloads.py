@@ -254,7 +254,7 @@ def test_the_relay_sends_payloads_and_results_as_cloud_events(event: EncodedEven
     assert headers["ce_type"] == name.encode()
     assert headers["ce_subject"] == b"plugins/7"
     record = LogRecord(Partition(event.topic, "spool"), 1, event.key, event.value)
-    outgoing, unsendable = Dispatch().prepare([record])
+    outgoing, unsendable = Dispatch(SystemClock()).prepare([record])
     assert ([one.value for one in outgoing], unsendable) == ([event.value], [])
 
 

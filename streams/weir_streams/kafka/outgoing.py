@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
-from weir_core.clock import parse_rfc3339
+from weir_core.clock import Clock
 from weir_streams.cloudevents import kafka_headers
+from weir_streams.errors import RecordRefusedError, TimestampRefusedError
 from weir_streams.events import PROXY_LOG_TOPIC, EncodedEvent, ProxyLog, encode
 from weir_streams.families import without_body
 from weir_streams.kafka.publisher import Batch, Outgoing
+from weir_streams.kafka.stamps import Stamp, Stamps
 from weir_streams.log import LogRecord, Partition
 
-_TIME_HEADER: Final = "ce_time"
 _PROXY_LOG: Final = msgspec.json.Decoder(ProxyLog)
 
 
@@ -36,42 +37,53 @@ class Unsendable(NamedTuple):
 
 
 class Dispatch:
-    """Turns records into what goes to Kafka, in the fullest form that was not refused yet."""
+    """Turns records into what goes to Kafka, in the fullest form that was not refused yet.
 
-    def __init__(self) -> None:
+    Args:
+        clock: For timestamps.
+    """
+
+    def __init__(self, clock: Clock) -> None:
         self._forms: dict[tuple[Partition, int], tuple[Form, str]] = {}
-        self._times = _Times()
+        self._stamps = Stamps(clock)
 
     def prepare(self, records: Iterable[LogRecord]) -> tuple[list[Outgoing], list[Unsendable]]:
         """What to send, in order, and what to set aside instead."""
         outgoing: list[Outgoing] = []
         unsendable: list[Unsendable] = []
+        stamp = self._stamps.current()
         for record in records:
             form, reason = self._forms.get((record.partition, record.offset), (Form.WHOLE, ""))
             if form is Form.NONE:
                 unsendable.append(Unsendable(record, reason))
                 continue
             try:
-                outgoing.append(self._outgoing(record, form))
+                outgoing.append(self._outgoing(record, form, stamp))
             except (msgspec.DecodeError, ValueError) as error:
                 unsendable.append(Unsendable(record, f"it is no event: {error}"))
         return outgoing, unsendable
 
-    def refused(self, batch: Batch, reason: str) -> None:
-        """Take note that a batch was refused: its records go alone next, a single one goes smaller."""
+    def refused(self, batch: Batch, error: RecordRefusedError) -> None:
+        """Take note that a batch was refused.
+
+        For its time, everything goes with another next; for anything else its records go alone, and a single
+        one smaller.
+        """
+        if isinstance(error, TimestampRefusedError) and self._stamps.refused(batch.records[0].stamp):
+            return
         for record in batch.records:
             place = record.source, record.seq
             form = self._forms.get(place, (Form.WHOLE, ""))[0]
             if form is Form.ALONE and record.source.topic != PROXY_LOG_TOPIC:
                 form = Form.WITHOUT_BODIES
-            self._forms[place] = Form(form + 1), reason
+            self._forms[place] = Form(form + 1), str(error)
 
     def forget(self, ends: dict[Partition, int]) -> None:
         """Take note of what is delivered or set aside: everything below these numbers."""
         for place in [place for place in self._forms if place[1] < ends.get(place[0], 0)]:
             del self._forms[place]
 
-    def _outgoing(self, record: LogRecord, form: Form) -> Outgoing:
+    def _outgoing(self, record: LogRecord, form: Form, stamp: Stamp) -> Outgoing:
         value = record.value
         if form is Form.WITHOUT_BODIES:
             value = encode(without_body(_PROXY_LOG.decode(value))).value
@@ -82,24 +94,7 @@ class Dispatch:
             key=record.key,
             value=value,
             headers=headers,
-            timestamp_ms=self._times.milliseconds(headers),
+            timestamp_ms=self._stamps.milliseconds(stamp, headers),
             alone=form is not Form.WHOLE,
+            stamp=stamp,
         )
-
-
-class _Times:
-    """The events' own times, so that retention and replay by time go by when something happened.
-
-    The events of one request have the same one and stand side by side.
-    """
-
-    def __init__(self) -> None:
-        self._last = b""
-        self._last_ms = 0
-
-    def milliseconds(self, headers: Sequence[tuple[str, bytes]]) -> int:
-        text = next(value for name, value in headers if name == _TIME_HEADER)
-        if text != self._last:
-            self._last_ms = parse_rfc3339(text.decode()) // 1000
-            self._last = text
-        return self._last_ms

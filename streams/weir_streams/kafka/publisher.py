@@ -18,17 +18,17 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 )
 from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]
 
-from weir_streams.errors import DeliveryError, RecordRefusedError
+from weir_streams.errors import DeliveryError, RecordRefusedError, TimestampRefusedError
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings
+from weir_streams.kafka.stamps import Stamp
 from weir_streams.log import Partition
 
 _MOST_KEYS: Final = 65536
 _ABANDON_WITHIN_S: Final = 5.0
 _REFUSALS: Final = (
     CorruptRecordException,
-    InvalidTimestampError,
     MessageSizeTooLargeError,
     PolicyViolationError,
     RecordListTooLargeError,
@@ -48,6 +48,7 @@ class Outgoing(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
     timestamp_ms: int
     alone: bool = False
+    stamp: Stamp = Stamp.OWN
 
 
 class Batch:
@@ -78,12 +79,18 @@ class Batch:
         """Wait until every in-sync replica has it.
 
         Raises:
+            TimestampRefusedError: Not with these times.
             RecordRefusedError: It will never be taken as it is.
             DeliveryError: Retryable, with a new producer.
         """
         assert self._acknowledged is not None, "the batch was not submitted"
         try:
             await self._acknowledged
+        except InvalidTimestampError as error:
+            raise TimestampRefusedError(
+                f"{self} was refused for its time; compare the clocks of this host and of the brokers, and "
+                "run weir topics apply"
+            ) from error
         except _REFUSALS as error:
             raise RecordRefusedError(f"{self} was refused: {type(error).__name__}") from error
         except KafkaError as error:

@@ -21,6 +21,7 @@ from weir_streams.kafka.outgoing import Dispatch, Unsendable
 from weir_streams.kafka.pace import Pace
 from weir_streams.kafka.publisher import Batch, Publisher
 from weir_streams.kafka.settings import RelaySettings
+from weir_streams.kafka.stamps import Stamp
 from weir_streams.log import LogRecord, Partition
 from weir_streams.payloads import SPOOLED_TOPICS
 from weir_streams.reports import Logger
@@ -38,6 +39,7 @@ class RelayStatus(msgspec.Struct, kw_only=True):
     """What a relay has done since it was started, and what it has before it.
 
     ``connected`` says whether it has a producer that has not failed; ``last_error`` stays for whoever asks.
+    ``events_restamped`` went with another time than their own, which Kafka had refused.
     ``backlog`` is what it has not delivered, looked at every few seconds whether or not Kafka is there.
     """
 
@@ -46,6 +48,7 @@ class RelayStatus(msgspec.Struct, kw_only=True):
     sent_bytes: int = 0
     deliveries_failed: int = 0
     events_set_aside: int = 0
+    events_restamped: int = 0
     backlog: Backlog = Backlog()
     last_error: str = ""
 
@@ -57,6 +60,7 @@ class _Round:
     batches: Sequence[Batch]
     ends: dict[Partition, int]
     events: int
+    restamped: int
     size: int
 
 
@@ -98,7 +102,7 @@ class Relay:
         self._sleep = sleep
         self._pace = Pace(settings.bytes_per_s, clock, sleep)
         self._refused = RefusedFile(root, clock)
-        self._dispatch = Dispatch()
+        self._dispatch = Dispatch(clock)
         self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -208,7 +212,8 @@ class Relay:
             await self._set_aside(unsendable)
         # Records come in order within a partition, so the last one's number stands.
         ends = {record.partition: record.offset + 1 for record in records}
-        return _Round(batches, ends, len(outgoing), size)
+        restamped = sum(record.stamp is not Stamp.OWN for record in outgoing)
+        return _Round(batches, ends, len(outgoing), restamped, size)
 
     async def _settle(self, finished: _Round, progress: _Progress) -> None:
         refusal: RecordRefusedError | None = None
@@ -216,7 +221,7 @@ class Relay:
             try:
                 await batch.acknowledged()
             except RecordRefusedError as error:
-                self._dispatch.refused(batch, str(error))
+                self._dispatch.refused(batch, error)
                 refusal = refusal or error
             except DeliveryError:
                 # Behind a refused batch the others of its partition fail for the hole that it left.
@@ -227,6 +232,7 @@ class Relay:
         self._failures = 0
         self.status.sent_events += finished.events
         self.status.sent_bytes += finished.size
+        self.status.events_restamped += finished.restamped
         progress.reached(finished.ends)
         self._dispatch.forget(finished.ends)
 

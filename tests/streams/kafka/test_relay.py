@@ -15,7 +15,7 @@ from tests.streams.kafka.bench import kafka_settings, make_topics
 from tests.streams.support import STARTED_US, RecordingLogger, all_events, append, open_spool
 from tests.support.kafka_topics import arrived
 
-from weir_core.clock import SystemClock
+from weir_core.clock import Clock, SystemClock
 from weir_streams.errors import LogUnavailableError
 from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS, PROXY_LOG_TOPIC
 from weir_streams.kafka.publisher import Publisher
@@ -27,12 +27,27 @@ pytestmark = pytest.mark.system
 QUICK = RelaySettings(commit_s=0.01, drain_s=30)
 
 
-def relay_of(root: Path, settings: KafkaSettings, relay: RelaySettings = QUICK) -> Relay:
+HOUR_MS = 3600 * 1000
+
+
+class ClockAhead(SystemClock):
+    """The clock of a host that is set wrong by so many seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+
+    def wall_us(self) -> int:
+        return super().wall_us() + self._seconds * 1_000_000
+
+
+def relay_of(
+    root: Path, settings: KafkaSettings, relay: RelaySettings = QUICK, clock: Clock | None = None
+) -> Relay:
     return Relay(
         root,
         connect=partial(Publisher.open, settings, relay),
         settings=relay,
-        clock=SystemClock(),
+        clock=clock or SystemClock(),
         logger=RecordingLogger(),
     )
 
@@ -43,9 +58,11 @@ def stopped() -> asyncio.Event:
     return event
 
 
-async def drain(root: Path, settings: KafkaSettings, relay: RelaySettings = QUICK) -> Relay:
+async def drain(
+    root: Path, settings: KafkaSettings, relay: RelaySettings = QUICK, clock: Clock | None = None
+) -> Relay:
     """Relay what is there and stop."""
-    relaying = relay_of(root, settings, relay)
+    relaying = relay_of(root, settings, relay, clock)
     assert await relaying.run(stopped()) == 0
     return relaying
 
@@ -161,6 +178,66 @@ async def test_what_is_too_large_in_every_form_is_set_aside_and_holds_nothing_up
     assert kept["topic"] == PROXY_LOG_TOPIC
     assert msgspec.json.decode(base64.b64decode(kept["value_base64"]))["request_id"] == "request-4"
     assert "MessageSizeTooLarge" in kept["reason"]
+
+
+async def test_events_whose_own_time_is_refused_arrive_with_the_time_of_the_relay(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, **{"message.timestamp.before.max.ms": str(HOUR_MS)})
+    with closing(open_spool(tmp_path)) as spool:
+        for number in range(100):
+            append(spool, number)
+    began_ms = SystemClock().wall_us() // 1000
+    status = (await drain(tmp_path, settings)).status
+    records = await arrived(settings)
+    assert {record.event["event_id"] for record in records} == {
+        event["event_id"] for event in all_events(tmp_path)
+    }
+    assert all(record.timestamp_ms >= began_ms for record in records)
+    assert status.events_restamped == 300
+    assert status.events_set_aside == 0
+
+
+@pytest.mark.parametrize("ahead_s", [2 * 3600, 400 * 24 * 3600])
+async def test_events_of_a_host_whose_clock_is_ahead_of_the_brokers_arrive_all_the_same(
+    kafka: str, tmp_path: Path, ahead_s: int
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings)
+    clock = ClockAhead(ahead_s)
+    with closing(open_spool(tmp_path)) as spool:
+        for number in range(20):
+            append(spool, number, started_us=clock.wall_us())
+    status = (await drain(tmp_path, settings, clock=clock)).status
+    records = await arrived(settings)
+    assert {record.event["event_id"] for record in records} == {
+        event["event_id"] for event in all_events(tmp_path)
+    }
+    # Neither the event's time nor the relay's was taken, so it stands there without any.
+    assert {record.timestamp_ms for record in records} == {-1}
+    assert status.events_restamped == 60
+    assert status.events_set_aside == 0
+
+
+async def test_what_is_both_too_large_and_of_another_time_arrives_without_bodies(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = kafka_settings(kafka)
+    configs = {"max.message.bytes": "20000", "message.timestamp.before.max.ms": str(HOUR_MS)}
+    await make_topics(settings, **configs)
+    relay = msgspec.structs.replace(QUICK, compression="none")
+    with closing(open_spool(tmp_path)) as spool:
+        for number in range(3):
+            append(spool, number, request_body="x" * 25_000 if number == 1 else "short")
+    status = (await drain(tmp_path, settings, relay)).status
+    logs = [record.event for record in await arrived(settings) if record.topic == PROXY_LOG_TOPIC]
+    assert {log["request_id"]: log["request_body"] is None for log in logs} == {
+        "request-0": False,
+        "request-1": True,
+        "request-2": False,
+    }
+    assert status.events_set_aside == 0
 
 
 async def test_a_topic_that_is_made_late_is_waited_for(kafka: str, tmp_path: Path) -> None:
