@@ -16,7 +16,12 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]
     ConfigResource,
     ConfigResourceType,
 )
-from aiokafka.errors import TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    InvalidConfigurationError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from weir_streams.events import (
     ALERT_TOPIC,
@@ -29,6 +34,7 @@ from weir_streams.kafka.config_topic import config_topic
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
+from weir_streams.kafka.topic_configs import set_configs
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 PLUGIN_EVENT_TOPIC: Final = "weir.plugin-event.v1"
@@ -42,6 +48,12 @@ _EVENT_BYTES: Final = _MIB + _OVERHEAD
 _EDGE_PAYLOAD_BYTES: Final = 2 * _MIB + _OVERHEAD
 # An LLM with its attachments, each of which the management API takes up to a MiB of.
 _CONFIG_BYTES: Final = 2 * _MIB + _OVERHEAD
+# A clock that takes its own zone's time for UTC is up to 14 hours ahead; events may be of any age.
+_TIMES: Final = {
+    "message.timestamp.after.max.ms": str(7 * _DAY_MS),
+    "message.timestamp.before.max.ms": str(2**63 - 1),
+}
+"""Brokers have these since 3.6; older ones, and others that speak the protocol, refuse or ignore them."""
 
 
 class TopicOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,8 +174,14 @@ class TopicAdmin:
         return differences
 
     async def _found(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        described = await self._client.describe_topics(list(names))
-        return {topic["topic"]: topic for topic in described if not topic["error_code"]}
+        found: dict[str, Mapping[str, Any]] = {}
+        for topic in await self._client.describe_topics(list(names)):
+            error = for_code(topic["error_code"])
+            if not topic["error_code"]:
+                found[topic["topic"]] = topic
+            elif error is not UnknownTopicOrPartitionError:
+                raise error(topic["topic"])
+        return found
 
     async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
@@ -176,7 +194,14 @@ class TopicAdmin:
         return found
 
     async def _create(self, topic: Topic) -> None:
-        new = NewTopic(topic.name, topic.partitions, 1, topic_configs=topic.configs)
+        try:
+            await self._create_with(topic, topic.configs)
+        except InvalidConfigurationError:
+            known = {name: value for name, value in topic.configs.items() if name not in _TIMES}
+            await self._create_with(topic, known)
+
+    async def _create_with(self, topic: Topic, configs: dict[str, str]) -> None:
+        new = NewTopic(topic.name, topic.partitions, 1, topic_configs=configs)
         # The class refuses -1, the cluster's own number of copies, beside a number of partitions.
         new.replication_factor = topic.replication_factor
         response = await self._client.create_topics([new])
@@ -190,13 +215,9 @@ class TopicAdmin:
         changed = {one.what for one in differences if not one.note}
         if "partitions" in changed:
             await self._client.create_partitions({topic.name: NewPartitions(topic.partitions)})
-        if changed - {"partitions"}:
-            # This call replaces all of a topic's own configuration, so it always gets the whole plan.
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, configs=topic.configs)
-            for response in await self._client.alter_configs([resource]):
-                for code, message, *_ in response.resources:
-                    if code:
-                        raise for_code(code)(f"{topic.name}: {message}")
+        configs = {name: value for name, value in topic.configs.items() if name in changed}
+        if configs:
+            await set_configs(self._client._client, topic.name, configs)
 
 
 @asynccontextmanager
@@ -233,7 +254,7 @@ def _compared(topic: Topic, found: Mapping[str, Any] | None, configs: Mapping[st
     differences += [
         Difference(topic.name, name, configs.get(name, "unset"), wanted)
         for name, wanted in topic.configs.items()
-        if configs.get(name) != wanted
+        if configs.get(name) != wanted and (name in configs or name not in _TIMES)
     ]
     return differences
 
@@ -243,11 +264,12 @@ def _kept(retention_ms: int, most_bytes: int) -> dict[str, str]:
         "cleanup.policy": "delete",
         "retention.ms": str(retention_ms),
         "max.message.bytes": str(most_bytes),
+        **_TIMES,
     }
 
 
 def _compacted(most_bytes: int) -> dict[str, str]:
-    return {"cleanup.policy": "compact", "max.message.bytes": str(most_bytes)}
+    return {"cleanup.policy": "compact", "max.message.bytes": str(most_bytes), **_TIMES}
 
 
 def _in_sync(options: TopicOptions) -> dict[str, str]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAuthorizationFailedError
 from tests.streams.kafka.bench import kafka_settings
 
-from weir_streams.errors import LogUnavailableError
+from weir_streams.errors import KafkaRefusedError, LogUnavailableError
 from weir_streams.events import EVENT_TOPICS
 from weir_streams.kafka.acls import least_rights
 from weir_streams.kafka.settings import KafkaSettings
-from weir_streams.kafka.topics import Difference, TopicOptions, open_topic_admin, planned_topics
+from weir_streams.kafka.topic_configs import set_configs
+from weir_streams.kafka.topics import (
+    Difference,
+    TopicAdmin,
+    TopicOptions,
+    open_topic_admin,
+    planned_topics,
+)
 
 SMALL = TopicOptions(partitions=2, replication_factor=1)
 
@@ -24,6 +36,16 @@ async def apply(settings: KafkaSettings, options: TopicOptions = SMALL) -> list[
 async def differences(settings: KafkaSettings, options: TopicOptions = SMALL) -> list[Difference]:
     async with open_topic_admin(settings) as admin:
         return await admin.differences(planned_topics(settings, options))
+
+
+@asynccontextmanager
+async def admin_client(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 @pytest.mark.system
@@ -60,12 +82,44 @@ async def test_partitions_are_never_taken_away(kafka: str) -> None:
 @pytest.mark.system
 async def test_a_topic_that_was_made_by_hand_is_brought_into_shape(kafka: str) -> None:
     settings = kafka_settings(kafka)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(settings.topic("weir.spend.v1"), 1, 1)])
-    await admin.close()
+    async with admin_client(kafka) as admin:
+        await admin.create_topics([NewTopic(settings.topic("weir.spend.v1"), 1, 1)])
     await apply(settings)
     assert await differences(settings) == []
+
+
+@pytest.mark.system
+async def test_what_an_operator_has_set_on_a_topic_stays(kafka: str) -> None:
+    settings = kafka_settings(kafka)
+    await apply(settings)
+    topic = settings.topic("weir.analytics.v1")
+    own = {"segment.ms": "3600000", "compression.type": "zstd"}
+    async with admin_client(kafka) as admin:
+        await set_configs(admin._client, topic, own)
+    await apply(settings, msgspec.structs.replace(SMALL, analytics_ms=60_000))
+    async with admin_client(kafka) as admin:
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(own, ""))
+        [answer] = await admin.describe_configs([resource])
+    assert {entry[0]: entry[1] for entry in answer.resources[0][4]} == own
+
+
+@pytest.mark.system
+async def test_a_value_that_the_brokers_refuse_is_named(kafka: str) -> None:
+    settings = kafka_settings(kafka)
+    await apply(settings)
+    with pytest.raises(LogUnavailableError, match=r"weir\.analytics\.v1.*retention\.ms"):
+        await apply(settings, msgspec.structs.replace(SMALL, analytics_ms=-5))
+
+
+async def test_a_topic_that_may_not_be_looked_at_is_no_missing_one() -> None:
+    class Forbidden:
+        async def describe_topics(self, topics: list[str]) -> list[dict[str, object]]:
+            code = TopicAuthorizationFailedError.errno
+            return [{"topic": topic, "error_code": code, "partitions": []} for topic in topics]
+
+    plan = planned_topics(KafkaSettings(bootstrap_servers="unused"), SMALL)
+    with pytest.raises(KafkaRefusedError, match=r"weir\.proxy-log\.v1"):
+        await TopicAdmin(Forbidden()).apply(plan)
 
 
 async def test_brokers_that_are_away_are_a_retryable_error() -> None:
@@ -90,3 +144,9 @@ def test_the_relay_may_write_the_event_topics_and_read_none() -> None:
     relay = [right for right in rights if right.role == "relay"]
     assert {"eu." + topic for topic in EVENT_TOPICS} <= {right.name for right in relay}
     assert "Read" not in {right.operation for right in relay}
+
+
+def test_a_host_whose_clock_takes_local_time_for_utc_is_within_the_topics_bounds() -> None:
+    for topic in planned_topics(KafkaSettings(bootstrap_servers="unused"), TopicOptions()):
+        assert int(topic.configs["message.timestamp.after.max.ms"]) > 14 * 3600 * 1000
+        assert int(topic.configs["message.timestamp.before.max.ms"]) == 2**63 - 1
