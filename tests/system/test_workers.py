@@ -101,7 +101,8 @@ async def test_workers_come_and_go_and_every_event_is_handled_or_recorded_and_su
                 await leaving.ready()
                 await load.stop()
                 away.unlink(missing_ok=True)
-                await check_the_books(gateway, settings, sink)
+                called = {asked.headers["x-request-id"] for asked in upstream.calls()} | set(load.completed)
+                await check_the_books(gateway, settings, sink, called)
                 async with httpx2.AsyncClient() as client:
                     shown = (await client.get(f"{leaving.url}/metrics")).text
                 assert 'weir_collectors_lag_events{group="weir.deciding.analytics",kind="analytics"}' in shown
@@ -111,8 +112,12 @@ async def test_workers_come_and_go_and_every_event_is_handled_or_recorded_and_su
     assert len(load.completed) > 50
 
 
-async def check_the_books(gateway: Gateway, settings: KafkaSettings, sink: Path) -> None:
-    """What Kafka has is handled or recorded, never recorded twice, and in the sums once."""
+async def check_the_books(gateway: Gateway, settings: KafkaSettings, sink: Path, called: set[str]) -> None:
+    """What was called is in Kafka; what is there is handled or recorded, never recorded twice, in the sums once.
+
+    Args:
+        called: The request ids of all answers that clients got whole, and of all calls that the model's side got.
+    """
     produced: dict[str, dict[str, Arrived]] = {}
     missing: dict[str, Counter[int]] = {}
 
@@ -120,6 +125,9 @@ async def check_the_books(gateway: Gateway, settings: KafkaSettings, sink: Path)
         produced.clear()
         for record in await arrived(settings):
             produced.setdefault(record.topic, {})[record.event["event_id"]] = record
+        for topic in EVENT_TOPICS:
+            if not called <= {record.event["request_id"] for record in produced.get(topic, {}).values()}:
+                return False
         for topic, kind in zip(EVENT_TOPICS, KINDS, strict=True):
             found = await union(gateway, sink, kind)
             if not found <= set(produced[topic]):
