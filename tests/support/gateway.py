@@ -118,10 +118,19 @@ class Gateway:
     async def write(self, method: str, resource: str, **fields: Any) -> dict[str, Any]:
         """Change something through the management API and wait until the proxy has applied it."""
         answer = await self.api.request(method, f"/api/v1/{resource}", json=fields)
-        assert answer.is_success, f"{method} {resource}: {answer.status_code} {answer.text}"
+        assert answer.is_success, (
+            f"{method} {resource}: {answer.status_code} {answer.text}{self._why(answer)}"
+        )
         await self.applied(int(answer.headers["x-weir-revision"]))
         data: dict[str, Any] = answer.json()["data"] if answer.content else {}
         return data
+
+    def _why(self, answer: httpx2.Response) -> str:
+        """What the log says of an answer that does not say it itself."""
+        if not answer.is_server_error:
+            return ""
+        errors = [line for line in self.log_path.read_text().splitlines() if "[error" in line]
+        return "\n".join(["", *errors[-3:]])
 
     async def applied(self, revision: int) -> None:
         """Wait until every proxy serves at least this revision."""
