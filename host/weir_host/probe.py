@@ -40,7 +40,7 @@ async def probe(
     plugin_dirs: Sequence[str] | None = None,
     timeout_s: float = 30.0,
 ) -> ProbeResult:
-    """Import, construct, check the configuration, initialise and shut down; the plugin cannot make it raise.
+    """Import, construct, check the configuration, initialise and shut down; never raises.
 
     Args:
         plugin: As it is going to be stored.
@@ -53,6 +53,13 @@ async def probe(
     except InvalidCommandError as error:
         return ProbeResult(ok=False, reason=str(error))
     request = msgspec.json.encode(_Request(plugin, _tuple(plugin_modules), _tuple(plugin_dirs), sys.path))
+    try:
+        return await _ask(request, timeout_s)
+    except OSError as error:
+        return ProbeResult(ok=False, reason=f"no process can be started to try it out: {error}")
+
+
+async def _ask(request: bytes, timeout_s: float) -> ProbeResult:
     # Files and not pipes: a process that the plugin left behind could keep a pipe open for ever.
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaints:
         child = await asyncio.create_subprocess_exec(

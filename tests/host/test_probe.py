@@ -95,6 +95,16 @@ async def test_a_plugin_that_cannot_start_says_why(
     assert reason in result.reason
 
 
+async def test_a_machine_that_has_no_room_for_a_trial_says_so(
+    make_plugin: MakePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    result = await probe(make_plugin(), None)
+    assert not result.ok
+    assert result.reason.startswith("no process can be started to try it out: ")
+    assert "gone" in result.reason
+
+
 async def test_a_declared_hook_type_that_it_lacks_is_not_among_its_hooks(make_plugin: MakePlugin) -> None:
     result = await probe(make_plugin(hook_types=("post_auth", "auth")), None)
     assert result.ok
