@@ -46,13 +46,13 @@ class SpoolWatch:
         self._late.set(late)
         if late and not before:
             self._logger.error(
-                "spool_late",
+                "spool late",
                 waiting_events=backlog.events,
                 oldest_s=round(age_s),
                 advice="events wait for longer than half of spool.retention_hours; weir doctor says for whom",
             )
         elif before and not late:
-            self._logger.warning("spool_in_time_again", waiting_events=backlog.events)
+            self._logger.warning("spool in time again", waiting_events=backlog.events)
 
 
 def _gauge(registry: CollectorRegistry, name: str, text: str, mode: Literal["livesum", "livemax"]) -> Gauge:

@@ -155,7 +155,7 @@ class Accountant:
             try:
                 self.status.lag = sum((await consumer.lag()).values())
             except WeirError as error:
-                self._logger.warning("accountant_lag_unknown", error=str(error))
+                self._logger.warning("accountant lag unknown", error=str(error))
             await self._sleep(self._settings.lag_every_s)
 
     def _watch_age(self) -> None:
@@ -179,13 +179,13 @@ class Accountant:
         if as_of_us is not None:
             status.as_of_us = as_of_us
         if undecodable:
-            self._logger.error("undecodable_events_not_added", events=undecodable)
+            self._logger.error("undecodable events not added", events=undecodable)
 
     def _failed(self, error: Exception) -> None:
         self.status.restarts += 1
         self.status.last_error = f"{type(error).__name__}: {error}"
         self._watch_age()
-        self._logger.warning("accounting_failed", error=str(error), exc_info=not isinstance(error, WeirError))
+        self._logger.warning("accounting failed", error=str(error), exc_info=not isinstance(error, WeirError))
 
 
 class _Reading:

@@ -158,7 +158,7 @@ class ConsumingGroup:
         if lost:
             self._window.forget(lost)
             self._ranges.forget(lost)
-            self._logger.info("partitions_lost", partitions=[f"{place.topic}/{place.name}" for place in lost])
+            self._logger.info("partitions lost", partitions=[f"{place.topic}/{place.name}" for place in lost])
 
     async def _settle(self) -> None:
         slugs = [collector.plugin.slug for collector in self._collectors()]
@@ -200,7 +200,7 @@ class ConsumingGroup:
                 return await store()
             except DatabaseUnavailableError as error:
                 self._counters.last_error = str(error)
-                self._logger.warning("database_unavailable", attempt=attempt, error=str(error))
+                self._logger.warning("database unavailable", attempt=attempt, error=str(error))
             await self._sleep(self._settings.database_backoff.after(attempt))
             attempt += 1
 
@@ -213,7 +213,7 @@ class ConsumingGroup:
                 await self._finished.join()
         except TimeoutError:
             self._logger.warning(
-                "consuming_abandoned", events=self._window.unfinished, grace_s=self._settings.grace_s
+                "consuming abandoned", events=self._window.unfinished, grace_s=self._settings.grace_s
             )
 
     async def _watch_lag(self) -> None:
@@ -233,7 +233,7 @@ class ConsumingGroup:
                 self._on_lag(self._counters.lag)
             except LogUnavailableError as error:
                 # What reads and commits finds out by itself; meanwhile the last figure stands.
-                self._logger.warning("lag_unknown", error=str(error))
+                self._logger.warning("lag unknown", error=str(error))
             stalls.watch(self._counters.lag)
             lateness.watch(self._oldest_s())
             await self._sleep(self._settings.lag_every_s)

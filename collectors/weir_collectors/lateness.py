@@ -36,12 +36,12 @@ class LateWatch:
         late = self._late_after_s is not None and lag_s > self._late_after_s
         if late and not group.late:
             self._logger.error(
-                "group_late",
+                "group late",
                 lag=group.lag,
                 lag_s=round(lag_s),
                 late_after_s=self._late_after_s,
                 advice="add collector workers, see the breakers, or lengthen the topic's retention",
             )
         elif group.late and not late:
-            self._logger.warning("group_in_time_again", lag=group.lag)
+            self._logger.warning("group in time again", lag=group.lag)
         group.late = late

@@ -59,7 +59,7 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
         def failed(error: Exception) -> None:
             self.counters.restarts += 1
             self.counters.last_error = _reason(error)
-            logger.error("group_failed", exc_info=error)
+            logger.error("group failed", exc_info=error)
 
         await keep_running(
             partial(self._consume, around, logger, stop),

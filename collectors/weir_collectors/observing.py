@@ -94,7 +94,7 @@ class LagGuard:
                 self._skip(collector, lag)
             elif collector.skipping and lag <= min(max_lag // _CAUGHT_UP_SHARE, _CAUGHT_UP_MOST):
                 collector.resume()
-                self._logger.warning("observer_goes_on", collector=collector.plugin.slug, lag=lag)
+                self._logger.warning("observer goes on", collector=collector.plugin.slug, lag=lag)
 
     def _skip(self, collector: Collector, lag: int) -> None:
         reason = (
@@ -103,5 +103,5 @@ class LagGuard:
         )
         self._group.overruns += 1
         self._group.last_error = reason
-        self._logger.error("observer_too_far_behind", collector=collector.plugin.slug, reason=reason)
+        self._logger.error("observer too far behind", collector=collector.plugin.slug, reason=reason)
         collector.skip(reason)

@@ -69,7 +69,7 @@ class Redriver:
                     continue
         except WeirError as error:
             # The database or the log is away; what was asked for still is, and the next look goes on with it.
-            self._logger.warning("redrive_interrupted", collector=slug, error=str(error))
+            self._logger.warning("redrive interrupted", collector=slug, error=str(error))
         finally:
             self._busy.discard(slug)
 

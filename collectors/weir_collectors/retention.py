@@ -171,7 +171,7 @@ class Pruner:
                 dropped = await days.drop_before(now_us - int(self._settings.records_days * DAY_US))
             if dropped:
                 self.status.days[table.name] += dropped
-                self._logger.info("pruned_days", table=table.name, days=dropped)
+                self._logger.info("pruned days", table=table.name, days=dropped)
 
     async def _remove_some(self, aging: Aging) -> int:
         with translated(f"old rows of {aging.name} could not be removed; the next sweep tries again"):
@@ -209,4 +209,4 @@ class Pruner:
 
     def _failed(self, error: Exception) -> None:
         self.status.last_error = f"{type(error).__name__}: {error}"
-        self._logger.warning("pruning_failed", error=str(error))
+        self._logger.warning("pruning failed", error=str(error))

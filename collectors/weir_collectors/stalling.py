@@ -38,12 +38,12 @@ class StallWatch:
         group = self._group
         if lag == 0 or group.commits != self._commits:
             if group.stuck:
-                self._logger.warning("group_goes_on", lag=lag)
+                self._logger.warning("group goes on", lag=lag)
             group.stuck = False
             self._commits, self._since = group.commits, self._monotonic()
         elif not group.stuck and self._monotonic() - self._since >= self._after_s:
             group.stuck = True
             group.stalls += 1
             self._logger.error(
-                "group_stuck", lag=lag, seconds=self._after_s, last_error=group.last_error or "none"
+                "group stuck", lag=lag, seconds=self._after_s, last_error=group.last_error or "none"
             )

@@ -144,7 +144,7 @@ class CollectorWorker:
             stop=stop,
             clock=self._clock,
             settings=self._settings.restart,
-            failed=lambda error: self._logger.error("redriving_failed", exc_info=error),
+            failed=lambda error: self._logger.error("redriving failed", exc_info=error),
         )
 
     async def _follow_configuration(self, observers: ObserverGroups, stop: asyncio.Event) -> None:
@@ -156,7 +156,7 @@ class CollectorWorker:
                 await self._apply(snapshot, observers)
             except Exception:  # foreign code is started here; the last revision stays in force
                 failures += 1
-                self._logger.exception("configuration_failed", after_revision=revision)
+                self._logger.exception("configuration failed", after_revision=revision)
                 await pause(stop, self._settings.restart.backoff.after(failures))
             else:
                 revision, failures = snapshot.revision, 0
@@ -171,8 +171,8 @@ class CollectorWorker:
         observers.follow(self._roster.observers())
         self._applied = snapshot.revision
         for plugin_id, reason in self._roster.refused.items():
-            self._logger.error("collector_refused", plugin_id=plugin_id, reason=reason)
-        self._logger.info("configuration_applied", revision=snapshot.revision)
+            self._logger.error("collector refused", plugin_id=plugin_id, reason=reason)
+        self._logger.info("configuration applied", revision=snapshot.revision)
         self._configured.set()
 
     def _breaker(self, plugin: Plugin, kind: EventKind) -> Breaker:
@@ -181,9 +181,9 @@ class CollectorWorker:
         def changed(reason: str) -> None:
             if reason:
                 on_outage = plugin.collector.on_outage
-                logger.error("collector_outage", reason=reason, on_outage=on_outage)
+                logger.error("collector outage", reason=reason, on_outage=on_outage)
             else:
-                logger.warning("collector_outage_over")
+                logger.warning("collector outage over")
 
         return Breaker(self._settings.breaker, self._clock.monotonic, changed)
 

@@ -117,7 +117,7 @@ def test_a_relay_that_waits_for_kafka_ends_when_it_is_asked_twice(start: Start, 
 
 
 @pytest.mark.parametrize(
-    ("role", "waits"), [("streams", "kafka is not there"), ("collect", "accounting_failed")]
+    ("role", "waits"), [("streams", "kafka is not there"), ("collect", "accounting failed")]
 )
 def test_a_role_that_waits_for_kafka_or_the_database_stops_in_order(
     start: Start, tmp_path: Path, role: str, waits: str

@@ -26,4 +26,4 @@ def test_past_half_of_the_retention_it_alarms_once_until_it_is_in_time_again() -
     assert watch.status == SpoolStatus()
     assert registry.get_sample_value("weir_spool_waiting_events") == 0
     said = [(call.method_name, call.args[0]) for call in logger.calls]
-    assert said == [("error", "spool_late"), ("warning", "spool_in_time_again")]
+    assert said == [("error", "spool late"), ("warning", "spool in time again")]

@@ -339,4 +339,4 @@ async def test_it_is_late_while_the_sums_are_older_than_half_of_what_the_log_kee
     stop.set()
     await running
     said = [call.args[0] for call in logger.calls]
-    assert (said.count("group_late"), said.count("group_in_time_again")) == (1, 1)
+    assert (said.count("group late"), said.count("group in time again")) == (1, 1)

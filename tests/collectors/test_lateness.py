@@ -21,7 +21,7 @@ def test_past_half_of_the_retention_a_group_is_late_until_it_has_caught_up() -> 
     watch.watch(0.0)
     assert not group.late
     said = [(call.method_name, call.args[0]) for call in logger.calls]
-    assert said == [("error", "group_late"), ("warning", "group_in_time_again")]
+    assert said == [("error", "group late"), ("warning", "group in time again")]
 
 
 def test_where_the_log_keeps_events_until_they_are_read_nobody_is_late(logger: Any) -> None:
