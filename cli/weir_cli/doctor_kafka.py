@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]
 from weir_cli.doctor_findings import Finding, Patient, note, ok, wrong
 from weir_cli.kafka import kafka_settings, topic_options
 from weir_core.errors import WeirError
+from weir_streams.kafka.closing import close_connections, stop_consumer
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
@@ -134,5 +135,5 @@ async def _clients(settings: KafkaSettings) -> AsyncIterator[tuple[Any, Any]]:
             await reader.start()
         yield admin, reader
     finally:
-        await reader.stop()
-        await admin.close()
+        await stop_consumer(reader)
+        await close_connections(admin._client)

@@ -15,7 +15,7 @@ from weir_core.secrets import KeyRing
 from weir_core.snapshot import Snapshot
 from weir_streams.config_records import Assembly, ConfigRecord, Published
 from weir_streams.errors import TopicMissingError
-from weir_streams.kafka.config_topic import EPOCH_HEADER, ConfigTopic, config_topic, namespace_of
+from weir_streams.kafka.config_topic import EPOCH_HEADER, config_topic, namespace_of, read_config_topics
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.publisher import abandon
 from weir_streams.kafka.reaching import reach
@@ -123,9 +123,8 @@ class ConfigPublisher:
     async def _begun(self) -> _Term:
         if self._term is None:
             self._term = _Term(await self._open())
-        for namespace in await self._new_namespaces(self._term):
-            topic = ConfigTopic(self._settings, self._keyring, namespace)
-            self._term.topics[namespace] = await topic.read()
+        new = await self._new_namespaces(self._term)
+        self._term.topics |= await read_config_topics(self._settings, self._keyring, new)
         if "" not in self._term.topics:
             name = self._settings.topic(config_topic(""))
             raise TopicMissingError(f"Kafka has no topic {name}; run weir topics apply")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from weir_core.secrets import KeyRing
 from weir_core.snapshot import Snapshot
 from weir_streams.config_records import Assembly, ConfigRecord
 from weir_streams.errors import ConfigUnreadableError, TopicMissingError
+from weir_streams.kafka.closing import stop_consumer
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
@@ -66,7 +67,7 @@ class ConfigTopic:
         self._settings = settings
         self._keyring = keyring
         self._namespace = namespace
-        self._topic = settings.topic(config_topic(namespace))
+        self._place = _place(settings, namespace)
 
     async def read(self) -> Assembly:
         """Everything that stands in it now.
@@ -76,10 +77,7 @@ class ConfigTopic:
             KafkaRefusedError: Wrong credentials or missing rights.
             LogUnavailableError: Retryable; the brokers cannot be reached.
         """
-        assembly = Assembly(self._keyring, self._namespace)
-        async with self._reading() as (client, place):
-            await self._read_to_end(client, place, assembly)
-        return assembly
+        return (await read_config_topics(self._settings, self._keyring, [self._namespace]))[self._namespace]
 
     async def follow(self) -> AsyncGenerator[Snapshot, None]:
         """Every closed revision from now on, first the newest there is; waits while the brokers are away.
@@ -91,55 +89,82 @@ class ConfigTopic:
             LogUnavailableError: Retryable; the brokers cannot be reached.
         """
         assembly, last = Assembly(self._keyring, self._namespace), -1
-        async with self._reading() as (client, place):
-            await self._read_to_end(client, place, assembly)
+        assemblies = {self._place: assembly}
+        async with _reading(self._settings, [self._namespace]) as client:
+            await _read_to_end(client, assemblies, self._settings.request_timeout_s)
             while True:
                 if assembly.reason:
-                    raise ConfigUnreadableError(f"{self._topic}: {assembly.reason}")
+                    raise ConfigUnreadableError(f"{self._place.topic}: {assembly.reason}")
                 if assembly.closed is not None and assembly.closed.revision > last:
                     last = assembly.closed.revision
                     yield assembly.closed
-                await _take_some(client, place, assembly)
+                await _take_some(client, assemblies)
 
-    async def _read_to_end(self, client: AIOKafkaConsumer, place: TopicPartition, assembly: Assembly) -> None:
+
+async def read_config_topics(
+    settings: KafkaSettings, keyring: KeyRing, namespaces: Collection[str]
+) -> dict[str, Assembly]:
+    """Everything that stands in the topics of these namespaces now, read over the same connections.
+
+    Raises: As ``ConfigTopic.read`` does.
+    """
+    found = {namespace: Assembly(keyring, namespace) for namespace in namespaces}
+    assemblies = {_place(settings, namespace): assembly for namespace, assembly in found.items()}
+    if assemblies:
+        async with _reading(settings, namespaces) as client:
+            await _read_to_end(client, assemblies, settings.request_timeout_s)
+    return found
+
+
+@asynccontextmanager
+async def _reading(settings: KafkaSettings, namespaces: Collection[str]) -> AsyncIterator[AIOKafkaConsumer]:
+    options = await reach(settings)
+    client = AIOKafkaConsumer(
+        **options,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        # A leader that died half-way through a revision leaves an open transaction behind.
+        isolation_level="read_committed",
+    )
+    places = {namespace: _place(settings, namespace) for namespace in namespaces}
+    try:
         with translated("reading the configuration"):
-            async with asyncio.timeout(self._settings.request_timeout_s):
-                end = (await client.end_offsets([place]))[place]
-                while await client.position(place) < end:
-                    await _take_some(client, place, assembly)
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[tuple[AIOKafkaConsumer, TopicPartition]]:
-        options = await reach(self._settings)
-        client = AIOKafkaConsumer(
-            **options,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            # A leader that died half-way through a revision leaves an open transaction behind.
-            isolation_level="read_committed",
-        )
-        place = TopicPartition(self._topic, 0)
-        try:
-            with translated("reading the configuration"):
-                async with asyncio.timeout(self._settings.request_timeout_s):
-                    await client.start()
-                    known = await client.topics()
-            if self._topic not in known:
-                raise TopicMissingError(f"Kafka has no topic {self._topic}; {self._advice()}")
-            client.assign([place])
-            yield client, place
-        finally:
-            await client.stop()
-
-    def _advice(self) -> str:
-        return "run weir topics apply" + (f" --namespace {self._namespace}" if self._namespace else "")
+            async with asyncio.timeout(settings.request_timeout_s):
+                await client.start()
+                known = await client.topics()
+        for namespace, place in places.items():
+            if place.topic not in known:
+                raise TopicMissingError(f"Kafka has no topic {place.topic}; {_advice(namespace)}")
+        client.assign(list(places.values()))
+        yield client
+    finally:
+        await stop_consumer(client)
 
 
-async def _take_some(client: AIOKafkaConsumer, place: TopicPartition, assembly: Assembly) -> None:
+async def _read_to_end(
+    client: AIOKafkaConsumer, assemblies: Mapping[TopicPartition, Assembly], within_s: float
+) -> None:
     with translated("reading the configuration"):
-        batches = await client.getmany(place, timeout_ms=_POLL_MS)
-    for record in batches.get(place, ()):
-        assembly.take(_plain(record))
+        async with asyncio.timeout(within_s):
+            for place, end in (await client.end_offsets(list(assemblies))).items():
+                while await client.position(place) < end:
+                    await _take_some(client, assemblies)
+
+
+async def _take_some(client: AIOKafkaConsumer, assemblies: Mapping[TopicPartition, Assembly]) -> None:
+    with translated("reading the configuration"):
+        batches = await client.getmany(timeout_ms=_POLL_MS)
+    for place, records in batches.items():
+        for record in records:
+            assemblies[place].take(_plain(record))
+
+
+def _place(settings: KafkaSettings, namespace: str) -> TopicPartition:
+    return TopicPartition(settings.topic(config_topic(namespace)), 0)
+
+
+def _advice(namespace: str) -> str:
+    return "run weir topics apply" + (f" --namespace {namespace}" if namespace else "")
 
 
 def _plain(record: Any) -> ConfigRecord:

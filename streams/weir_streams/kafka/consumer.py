@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError  # type: ignore
 
 from weir_core.clock import Clock
 from weir_streams.errors import LogUnavailableError, TopicMissingError
+from weir_streams.kafka.closing import stop_consumer
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.settings import KafkaSettings
 from weir_streams.kafka.tenure import Tenures
@@ -153,7 +154,7 @@ class KafkaConsumer:
         self._closed = True
         self._committed.set()
         if self._closing is None:
-            self._closing = asyncio.create_task(self._client.stop())
+            self._closing = asyncio.create_task(stop_consumer(self._client))
         # In a rebalance the client waits until the other members have let go. This one holds nothing then,
         # so the rest may happen after us.
         within_s = _CLOSE_WITHIN_S if self._assigned.is_set() else _CLOSE_IN_REBALANCE_WITHIN_S

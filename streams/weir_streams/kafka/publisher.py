@@ -19,6 +19,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 from aiokafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]
 
 from weir_streams.errors import DeliveryError, RecordRefusedError, TimestampRefusedError
+from weir_streams.kafka.closing import close_connections
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings
@@ -196,6 +197,6 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(TimeoutError, KafkaError, OSError):
         async with asyncio.timeout(_ABANDON_WITHIN_S):
             # The client's own ``stop`` would go on sending until everything has arrived.
-            await producer.client.close()
+            await close_connections(producer.client)
             producer._closed = True
             await producer._sender.close()

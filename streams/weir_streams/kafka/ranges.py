@@ -9,6 +9,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
 from weir_streams.errors import TopicMissingError
+from weir_streams.kafka.closing import stop_consumer
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
@@ -57,7 +58,7 @@ class KafkaRanges:
                 if wanted:
                     yield wanted
         finally:
-            await client.stop()
+            await stop_consumer(client)
 
     async def _begin(self, client: AIOKafkaConsumer, place: TopicPartition, first: int, last: int) -> int:
         """Go to the first record; return the offset behind the last one that there is to read."""

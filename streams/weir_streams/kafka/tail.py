@@ -10,6 +10,7 @@ from typing import Final, Literal
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 
 from weir_streams.errors import TopicMissingError
+from weir_streams.kafka.closing import stop_consumer
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
@@ -89,7 +90,7 @@ class KafkaTail:
                     await client.start()
             yield client
         finally:
-            await client.stop()
+            await stop_consumer(client)
 
     def _partition(self, place: TopicPartition) -> Partition:
         return Partition(self._settings.own_name(place.topic), str(place.partition))

@@ -30,6 +30,7 @@ from weir_streams.events import (
     PROXY_LOG_TOPIC,
     SPEND_TOPIC,
 )
+from weir_streams.kafka.closing import close_connections
 from weir_streams.kafka.config_topic import config_topic
 from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
@@ -234,7 +235,7 @@ async def open_topic_admin(settings: KafkaSettings) -> AsyncIterator[TopicAdmin]
             await client.start()
         yield TopicAdmin(client)
     finally:
-        await client.close()
+        await close_connections(client._client)
 
 
 def _compared(topic: Topic, found: Mapping[str, Any] | None, configs: Mapping[str, str]) -> list[Difference]:

@@ -15,8 +15,13 @@ from tests.support.servers.kafka import KafkaServer
 
 from weir_core.clock import SystemClock
 from weir_core.errors import SettingsError
+from weir_core.objects import App
+from weir_core.secrets import KeyRing
+from weir_core.snapshot import Snapshot
 from weir_streams.errors import KafkaRefusedError, LogUnavailableError
 from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS
+from weir_streams.kafka.config_publisher import ConfigPublisher
+from weir_streams.kafka.config_topic import ConfigTopic, namespace_of
 from weir_streams.kafka.event_log import KafkaEventLog
 from weir_streams.kafka.publisher import Outgoing, Publisher
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings, Security
@@ -98,6 +103,21 @@ async def test_faust_gets_in_with_them_too(broker: SecureBroker, tmp_path: Path)
     delivery = await asyncio.wait_for(reader.deliveries.get(), 60)
     assert (delivery.record.key, delivery.record.value) == (b"key", b"value")
     await reader.stop()
+
+
+@pytest.mark.system
+async def test_each_new_leader_publishes_to_many_namespaces_within_its_deadline(broker: SecureBroker) -> None:
+    settings, keys, app = broker.settings(), KeyRing([bytes(32)]), App(id=1, name="for all")
+    plan = planned_topics(settings, TopicOptions(partitions=1, namespaces=("", "a", "b", "c")))
+    async with open_topic_admin(settings) as admin:
+        await admin.apply([one for one in plan if namespace_of(settings.own_name(one.name)) is not None])
+    for epoch in range(1, 4):
+        leader = ConfigPublisher(settings, keys, SystemClock())
+        await leader.publish(Snapshot(epoch, [app]), epoch)
+        await leader.close()
+    found = (await ConfigTopic(settings, keys, "c").read()).closed
+    assert found is not None
+    assert (found.revision, found.objects) == (3, (app,))
 
 
 @pytest.mark.system
