@@ -21,6 +21,7 @@ from weir_cli.doctor_findings import Finding, Level, Patient, is_ill
 from weir_cli.doctor_kafka import KafkaGroupLag, examine_kafka
 from weir_cli.doctor_machine import examine_clock, examine_data_dir, examine_processes, holders
 from weir_cli.doctor_reach import examine_elasticsearch, examine_gateway, examine_upstreams
+from weir_cli.doctor_refused import examine_refused
 from weir_cli.doctor_roles import examine_kept_configuration, examine_link_to_control
 from weir_cli.doctor_settings import Configured, configured
 from weir_cli.doctor_spool import SpoolFacts, examine_spool, survey, unreadable
@@ -78,6 +79,7 @@ async def diagnose(patient: Patient, chosen: list[Configured], *, upstreams: boo
     findings += await examine_database(patient, origins)
     kafka, lags = await examine_kafka(patient)
     findings += kafka
+    findings += await asyncio.to_thread(lambda: [*examine_refused(patient)])
     findings += await asyncio.to_thread(lambda: [*examine_streams(patient, running, lags)])
     findings += examine_kept_configuration(patient, keyring_of(patient))
     findings += await examine_link_to_control(patient.settings)

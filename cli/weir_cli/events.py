@@ -1,4 +1,4 @@
-"""``weir events``: watching events pass, and showing a time range of them to one collector."""
+"""``weir events``: watching events pass, showing a range of them again, sending what Kafka refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from sqlalchemy import select
@@ -18,7 +19,9 @@ from weir_cli.configuration import load_settings
 from weir_cli.errors import CliError
 from weir_cli.event_lines import EventFilter, readable, shown
 from weir_cli.kafka import open_tail
+from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
+from weir_cli.spools import side_spool_settings
 from weir_collectors.kinds import EventKind
 from weir_collectors.replays import Replay, Replaying, request_replay
 from weir_control.plugins.hook_types import effective_hook_types
@@ -26,9 +29,12 @@ from weir_control.store.audit import Entry, append_entry
 from weir_control.store.kinds import PLUGIN
 from weir_core.clock import SystemClock, parse_rfc3339
 from weir_core.settings import Settings
+from weir_streams.kafka.aside import RefusedFile
+from weir_streams.kafka.resending import resend as send_again
 from weir_streams.log import LogRecord, LogTail
+from weir_streams.spool import Spool
 
-app = typer.Typer(no_args_is_help=True, help="Watch events, or replay them to a collector.")
+app = typer.Typer(no_args_is_help=True, help="Watch events, replay them, or send them again.")
 
 _Kinds = Annotated[
     list[EventKind] | None, typer.Option("--kind", help="This kind of event; may be given again.")
@@ -89,6 +95,22 @@ def replay(
     typer.echo(_summary(came, collector))
 
 
+@app.command()
+def resend(data_dir: DataDirFlag = None, config: Config = None) -> None:
+    """Send again what Kafka refused and the relay set aside, once what it was refused for is mended.
+
+    It goes into the data directory's spools, from where the relay sends it. It may be run while the gateway
+    runs; ended half-way, the same command goes on.
+    """
+    settings = load_settings(config, {"data_dir": data_dir})
+    configure_logs(settings.log_format, "warning", "events")
+    resent = send_again(RefusedFile(settings.data_dir, SystemClock()), lambda: _side_spool(settings))
+    typer.echo(f"{resent.events} events are in the spool again; the relay sends them.")
+    if resent.unreadable:
+        typer.echo(f"{resent.unreadable} lines are no events and stay in the file; remove them.", err=True)
+        raise typer.Exit(1)
+
+
 async def _tail(
     batches: AsyncGenerator[Sequence[LogRecord], None],
     wanted: EventFilter,
@@ -135,6 +157,18 @@ async def _collector_id(connection: AsyncConnection, slug: str) -> int:
         raise CliError(f"there is no collector {slug!r}; GET /api/v1/collectors lists them")
     plugin_id: int = row["id"]
     return plugin_id
+
+
+def _side_spool(settings: Settings) -> Spool:
+    return Spool.open(
+        settings.data_dir,
+        settings=side_spool_settings(settings),
+        clock=SystemClock(),
+        logger=structlog.get_logger("weir.events"),
+        # Which groups retention has to wait for is known to the gateway's own processes.
+        needed_groups=lambda: None,
+        owner="resend",
+    )
 
 
 def _moment(text: str, option: str) -> int:

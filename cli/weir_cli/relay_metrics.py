@@ -24,6 +24,12 @@ class RelayMetrics:
         self._set_aside = Counter(
             "weir_relay_set_aside_total", "Events that Kafka refused in every form.", registry=registry
         )
+        self._aside = Gauge(
+            "weir_relay_refused_bytes",
+            "Bytes of the events that Kafka refused and that nobody has sent again.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._lag = Gauge(
             "weir_relay_lag_events",
             "Events in the spools that are not delivered.",
@@ -52,6 +58,7 @@ class RelayMetrics:
         self._failures.inc(status.deliveries_failed - shown.deliveries_failed)
         self._restamped.inc(status.events_restamped - shown.events_restamped)
         self._set_aside.inc(status.events_set_aside - shown.events_set_aside)
+        self._aside.set(status.bytes_aside)
         self._lag.set(status.backlog.events)
         self._age.set(status.backlog.age_s(wall_us))
         self._connected.set(status.connected)

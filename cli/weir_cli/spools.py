@@ -40,18 +40,22 @@ def spool_settings(settings: Settings) -> SpoolSettings:
     )
 
 
+def side_spool_settings(settings: Settings) -> SpoolSettings:
+    """The same for a process that serves no requests."""
+    usual = spool_settings(settings)
+    segment_bytes = min(usual.segment_bytes, _SIDE_SEGMENT_BYTES)
+    return msgspec.structs.replace(usual, slots=1, segment_bytes=segment_bytes)
+
+
 def open_side_spool(context: RoleContext, needed_groups: NeededGroups) -> Spool:
     """The spool of a process that serves no requests: it holds payloads, or their results. Blocks.
 
     Raises:
         SpoolError, OSError: No directory can be made or used.
     """
-    settings = spool_settings(context.settings)
     return Spool.open(
         context.data_dir.root,
-        settings=msgspec.structs.replace(
-            settings, slots=1, segment_bytes=min(settings.segment_bytes, _SIDE_SEGMENT_BYTES)
-        ),
+        settings=side_spool_settings(context.settings),
         clock=context.clock,
         logger=context.logger,
         needed_groups=needed_groups,

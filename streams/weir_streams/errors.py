@@ -93,6 +93,12 @@ class TimestampRefusedError(RecordRefusedError):
     """Kafka does not take the time of a batch: this host's clock, or the brokers', is far off."""
 
 
+class ResendingError(StreamsError):
+    """Another process already sends again what Kafka refused."""
+
+    retryable = True
+
+
 class WindowsError(StreamsError):
     """Something about the windows of the streams app."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import msgspec
 
@@ -66,7 +66,7 @@ class EdgePayloadResult(msgspec.Struct, kw_only=True):
     """What became of one payload; ``event_id`` is the result's own.
 
     ``success`` is whether a plugin took it without an error; ``dead_letter`` whether it was given up and is
-    kept in control's database.
+    kept: in control's database, or beside the relay that could not send it.
     """
 
     event_id: str
@@ -85,6 +85,24 @@ class EdgePayloadResult(msgspec.Struct, kw_only=True):
     error: str = ""
     dead_letter: bool = False
     metadata: dict[str, str] = {}
+
+    @classmethod
+    def unsent(cls, payload: EdgePayload, error: str, *, event_id: str, timestamp: str) -> Self:
+        """That of a payload which never came to control."""
+        return cls(
+            event_id=event_id,
+            timestamp=timestamp,
+            payload_id=payload.event_id,
+            edge_id=payload.edge_id,
+            edge_namespace=payload.edge_namespace,
+            plugin_id=payload.plugin_id,
+            correlation_id=payload.correlation_id,
+            success=False,
+            handled=False,
+            tries=0,
+            error=error,
+            dead_letter=True,
+        )
 
 
 _ENCODER: Final = msgspec.json.Encoder()

@@ -20,7 +20,13 @@ def test_counters_follow_the_status_however_often_it_is_shown() -> None:
     metrics = RelayMetrics(registry)
     first = RelayStatus(sent_events=3, sent_bytes=100, deliveries_failed=1, backlog=Backlog(7, 70, 1_000_000))
     second = msgspec.structs.replace(
-        first, sent_events=5, events_set_aside=1, connected=True, backlog=Backlog()
+        first,
+        sent_events=5,
+        events_set_aside=1,
+        events_restamped=2,
+        bytes_aside=9,
+        connected=True,
+        backlog=Backlog(),
     )
     for status in (first, first):
         metrics.show(status, 5_000_000)
@@ -33,6 +39,8 @@ def test_counters_follow_the_status_however_often_it_is_shown() -> None:
     assert "weir_relay_events_total 5.0" in shown
     assert "weir_relay_failures_total 1.0" in shown
     assert "weir_relay_set_aside_total 1.0" in shown
+    assert "weir_relay_restamped_total 2.0" in shown
+    assert "weir_relay_refused_bytes 9.0" in shown
     assert {"weir_relay_lag_events 0.0", "weir_relay_lag_seconds 0.0", "weir_relay_connected 1.0"} <= {*shown}
 
 

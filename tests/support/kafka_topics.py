@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,10 +23,10 @@ class Arrived(NamedTuple):
     timestamp_ms: int
 
 
-async def arrived(settings: KafkaSettings) -> list[Arrived]:
-    """Everything in the event topics, in order per partition."""
+async def arrived(settings: KafkaSettings, topics: Sequence[str] = EVENT_TOPICS) -> list[Arrived]:
+    """Everything in the event topics, or in others, in order per partition."""
     consumer = AIOKafkaConsumer(
-        *(settings.topic(topic) for topic in EVENT_TOPICS),
+        *(settings.topic(topic) for topic in topics),
         bootstrap_servers=settings.bootstrap_servers,
         auto_offset_reset="earliest",
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
-from weir_core.clock import Clock
+from weir_core.clock import Clock, rfc3339
+from weir_core.ids import new_id
 from weir_streams.cloudevents import kafka_headers
 from weir_streams.errors import RecordRefusedError, TimestampRefusedError
 from weir_streams.events import PROXY_LOG_TOPIC, EncodedEvent, ProxyLog, encode
@@ -16,6 +17,13 @@ from weir_streams.families import without_body
 from weir_streams.kafka.publisher import Batch, Outgoing
 from weir_streams.kafka.stamps import Stamp, Stamps
 from weir_streams.log import LogRecord, Partition
+from weir_streams.payloads import (
+    EDGE_PAYLOAD_RESULT_TOPIC,
+    EDGE_PAYLOAD_TOPIC,
+    EdgePayloadResult,
+    decode_payload,
+    encode_result,
+)
 
 _PROXY_LOG: Final = msgspec.json.Decoder(ProxyLog)
 
@@ -41,9 +49,12 @@ class Dispatch:
 
     Args:
         clock: For timestamps.
+        ids: Makes the ids of results.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, ids: Callable[[], str] = new_id) -> None:
+        self._clock = clock
+        self._ids = ids
         self._forms: dict[tuple[Partition, int], tuple[Form, str]] = {}
         self._stamps = Stamps(clock)
 
@@ -62,6 +73,16 @@ class Dispatch:
             except (msgspec.DecodeError, ValueError) as error:
                 unsendable.append(Unsendable(record, f"it is no event: {error}"))
         return outgoing, unsendable
+
+    def results(self, unsendable: Iterable[Unsendable]) -> list[Outgoing]:
+        """What to send to those who wait to hear of a payload that control will not get."""
+        return [
+            result
+            for one in unsendable
+            if one.record.partition.topic == EDGE_PAYLOAD_TOPIC
+            and (result := self._result(one)) is not None
+            and (result.source, result.seq) not in self._forms
+        ]
 
     def refused(self, batch: Batch, error: RecordRefusedError) -> None:
         """Take note that a batch was refused.
@@ -82,6 +103,21 @@ class Dispatch:
         """Take note of what is delivered or set aside: everything below these numbers."""
         for place in [place for place in self._forms if place[1] < ends.get(place[0], 0)]:
             del self._forms[place]
+
+    def _result(self, unsendable: Unsendable) -> Outgoing | None:
+        record = unsendable.record
+        try:
+            payload = decode_payload(record.value)
+        except msgspec.DecodeError:
+            return None
+        timestamp = rfc3339(self._clock.wall_us())
+        result = EdgePayloadResult.unsent(
+            payload, f"not sent: {unsendable.reason}", event_id=self._ids(), timestamp=timestamp
+        )
+        # A spool numbers all its events in one row, so no other stands at this place.
+        place = Partition(EDGE_PAYLOAD_RESULT_TOPIC, record.partition.name)
+        encoded = LogRecord(place, record.offset, record.key, encode_result(result).value)
+        return self._outgoing(encoded, Form.ALONE, self._stamps.current())
 
     def _outgoing(self, record: LogRecord, form: Form, stamp: Stamp) -> Outgoing:
         value = record.value

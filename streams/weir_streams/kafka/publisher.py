@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]
@@ -28,12 +28,13 @@ from weir_streams.log import Partition
 
 _MOST_KEYS: Final = 65536
 _ABANDON_WITHIN_S: Final = 5.0
-_REFUSALS: Final = (
-    CorruptRecordException,
-    MessageSizeTooLargeError,
-    PolicyViolationError,
-    RecordListTooLargeError,
-)
+_LARGER: Final = "it is larger than the topic takes; run weir topics apply"
+_REFUSALS: Final[Mapping[type[KafkaError], str]] = {
+    CorruptRecordException: "the broker cannot read it; compare the releases of the brokers and of weir",
+    MessageSizeTooLargeError: _LARGER,
+    PolicyViolationError: "a policy of the cluster forbids it; ask who runs that",
+    RecordListTooLargeError: _LARGER,
+}
 
 
 class Outgoing(NamedTuple):
@@ -92,8 +93,9 @@ class Batch:
                 f"{self} was refused for its time; compare the clocks of this host and of the brokers, and "
                 "run weir topics apply"
             ) from error
-        except _REFUSALS as error:
-            raise RecordRefusedError(f"{self} was refused: {type(error).__name__}") from error
+        except tuple(_REFUSALS) as error:
+            said = f"{type(error).__name__} ({_REFUSALS.get(type(error), 'see the log of the brokers')})"
+            raise RecordRefusedError(f"{self} was refused: {said}") from error
         except KafkaError as error:
             raise DeliveryError(f"{self} was not taken: {str(error) or type(error).__name__}") from error
 

@@ -40,6 +40,7 @@ class RelayStatus(msgspec.Struct, kw_only=True):
 
     ``connected`` says whether it has a producer that has not failed; ``last_error`` stays for whoever asks.
     ``events_restamped`` went with another time than their own, which Kafka had refused.
+    ``bytes_aside`` is what stands in the file of refused events, whoever set it aside.
     ``backlog`` is what it has not delivered, looked at every few seconds whether or not Kafka is there.
     """
 
@@ -49,6 +50,7 @@ class RelayStatus(msgspec.Struct, kw_only=True):
     deliveries_failed: int = 0
     events_set_aside: int = 0
     events_restamped: int = 0
+    bytes_aside: int = 0
     backlog: Backlog = Backlog()
     last_error: str = ""
 
@@ -205,11 +207,12 @@ class Relay:
 
     async def _send(self, publisher: Publisher, records: Sequence[LogRecord]) -> _Round:
         outgoing, unsendable = self._dispatch.prepare(records)
+        if unsendable:
+            await self._set_aside(unsendable)
+            outgoing += self._dispatch.results(unsendable)
         size = sum(len(record.value or b"") for record in outgoing)
         await self._pace.spend(size)
         batches = await publisher.send(outgoing)
-        if unsendable:
-            await self._set_aside(unsendable)
         # Records come in order within a partition, so the last one's number stands.
         ends = {record.partition: record.offset + 1 for record in records}
         restamped = sum(record.stamp is not Stamp.OWN for record in outgoing)
@@ -239,6 +242,7 @@ class Relay:
     async def _set_aside(self, unsendable: Sequence[Unsendable]) -> None:
         await asyncio.to_thread(self._refused.append, unsendable)
         self.status.events_set_aside += len(unsendable)
+        self.status.bytes_aside = self._refused.size()
         for one in unsendable:
             self._logger.error(
                 "event refused by Kafka and set aside",
@@ -247,6 +251,7 @@ class Relay:
                 seq=one.record.offset,
                 reason=one.reason,
                 file=str(self._refused.path),
+                remedy="mend the reason, then weir events resend",
             )
 
     async def _measure_forever(self) -> None:
@@ -254,6 +259,7 @@ class Relay:
         while True:
             with contextlib.suppress(OSError):
                 self.status.backlog = await asyncio.to_thread(backlog.measure)
+                self.status.bytes_aside = self._refused.size()
             await asyncio.sleep(_MEASURE_EVERY_S)
 
     async def _count_left(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -49,13 +49,9 @@ class KafkaBench(LogBench):
 
     async def delete_before(self, partition: Partition, offset: int) -> None:
         """Let Kafka forget a partition's records, as retention would."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
-        await admin.start()
-        try:
+        async with admin_client(self.settings) as admin:
             topic = TopicPartition(self.settings.topic(partition.topic), int(partition.name))
             await admin.delete_records({topic: RecordsToDelete(before_offset=offset)})
-        finally:
-            await admin.close()
 
 
 def kafka_settings(bootstrap_servers: str, **changes: Any) -> KafkaSettings:
@@ -69,17 +65,29 @@ def kafka_settings(bootstrap_servers: str, **changes: Any) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=bootstrap_servers, **{**quick, **changes})
 
 
-async def make_topics(settings: KafkaSettings, partitions: int = PARTITIONS, **configs: str) -> None:
-    """The event topics, empty."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    await admin.start()
-    try:
+async def make_topics(
+    settings: KafkaSettings,
+    partitions: int = PARTITIONS,
+    topics: Sequence[str] = EVENT_TOPICS,
+    **configs: str,
+) -> None:
+    """The event topics, or others, empty."""
+    async with admin_client(settings) as admin:
         await admin.create_topics(
             [
                 NewTopic(settings.topic(topic), partitions, 1, topic_configs=configs or None)
-                for topic in EVENT_TOPICS
+                for topic in topics
             ]
         )
+
+
+@asynccontextmanager
+async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """The library's own, connected."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    try:
+        yield admin
     finally:
         await admin.close()
 

@@ -9,22 +9,48 @@ from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 
+import jsonschema
 import msgspec
 import pytest
-from tests.streams.kafka.bench import kafka_settings, make_topics
+from tests.streams.kafka.bench import admin_client, kafka_settings, make_topics
 from tests.streams.support import STARTED_US, RecordingLogger, all_events, append, open_spool
 from tests.support.kafka_topics import arrived
 
-from weir_core.clock import Clock, SystemClock
+from weir_core.clock import Clock, SystemClock, rfc3339
 from weir_streams.errors import LogUnavailableError
-from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS, PROXY_LOG_TOPIC
+from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS, PROXY_LOG_TOPIC, EncodedEvent
+from weir_streams.kafka.aside import RefusedFile
 from weir_streams.kafka.publisher import Publisher
 from weir_streams.kafka.relay import Relay
+from weir_streams.kafka.resending import resend
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings
+from weir_streams.kafka.topic_configs import set_configs
+from weir_streams.payloads import (
+    EDGE_PAYLOAD_RESULT_TOPIC,
+    EDGE_PAYLOAD_TOPIC,
+    EdgePayload,
+    encode_payload,
+)
+from weir_streams.schema_files import event_schema
 
 pytestmark = pytest.mark.system
 
 QUICK = RelaySettings(commit_s=0.01, drain_s=30)
+
+
+def encoded_payload(payload_id: str, content: str, spool_id: str, seq: int) -> EncodedEvent:
+    return encode_payload(
+        EdgePayload(
+            event_id=payload_id,
+            spool_id=spool_id,
+            spool_seq=seq,
+            timestamp=rfc3339(STARTED_US),
+            edge_id="edge-1",
+            edge_namespace="",
+            plugin_id=7,
+            payload=content,
+        )
+    )
 
 
 HOUR_MS = 3600 * 1000
@@ -238,6 +264,46 @@ async def test_what_is_both_too_large_and_of_another_time_arrives_without_bodies
         "request-2": False,
     }
     assert status.events_set_aside == 0
+
+
+async def test_a_payload_that_kafka_refuses_is_set_aside_and_its_sender_told_so(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, topics=[EDGE_PAYLOAD_TOPIC], **{"max.message.bytes": "1000"})
+    await make_topics(settings, topics=[EDGE_PAYLOAD_RESULT_TOPIC])
+    with closing(open_spool(tmp_path)) as spool:
+        for number in range(3):
+            spool.append_event(partial(encoded_payload, f"p-{number}", "x" * (3000 if number == 1 else 3)))
+    relay = msgspec.structs.replace(QUICK, compression="none")
+    assert (await drain(tmp_path, settings, relay)).status.events_set_aside == 1
+    arrived_payloads = await arrived(settings, [EDGE_PAYLOAD_TOPIC])
+    assert {record.event["event_id"] for record in arrived_payloads} == {"p-0", "p-2"}
+    [result] = await arrived(settings, [EDGE_PAYLOAD_RESULT_TOPIC])
+    assert result.event["payload_id"] == "p-1"
+    assert (result.event["success"], result.event["dead_letter"]) == (False, True)
+    assert "MessageSizeTooLarge" in result.event["error"]
+    jsonschema.validate(result.event, event_schema(EDGE_PAYLOAD_RESULT_TOPIC))
+
+
+async def test_what_was_set_aside_arrives_once_its_topic_is_mended_and_it_is_sent_again(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, **{"max.message.bytes": "6000"})
+    relay = msgspec.structs.replace(QUICK, compression="none")
+    with closing(open_spool(tmp_path)) as spool:
+        append(spool, 4, path="/" + "p" * 8000)
+    assert (await drain(tmp_path, settings, relay)).status.bytes_aside > 8000
+    async with admin_client(settings) as admin:
+        wider = {"max.message.bytes": "60000"}
+        await set_configs(admin._client, settings.topic(PROXY_LOG_TOPIC), wider)
+    file = RefusedFile(tmp_path, SystemClock())
+    assert resend(file, lambda: open_spool(tmp_path)).events == 1
+    assert (await drain(tmp_path, settings, relay)).status.bytes_aside == 0
+    [log] = await arrived(settings, [PROXY_LOG_TOPIC])
+    assert log.event["request_id"] == "request-4"
+    assert log.event["path"].endswith("ppp")
 
 
 async def test_a_topic_that_is_made_late_is_waited_for(kafka: str, tmp_path: Path) -> None:

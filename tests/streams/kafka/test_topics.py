@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import msgspec
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAuthorizationFailedError
-from tests.streams.kafka.bench import kafka_settings
+from tests.streams.kafka.bench import admin_client, kafka_settings
 
 from weir_streams.errors import KafkaRefusedError, LogUnavailableError
 from weir_streams.events import EVENT_TOPICS
@@ -36,16 +33,6 @@ async def apply(settings: KafkaSettings, options: TopicOptions = SMALL) -> list[
 async def differences(settings: KafkaSettings, options: TopicOptions = SMALL) -> list[Difference]:
     async with open_topic_admin(settings) as admin:
         return await admin.differences(planned_topics(settings, options))
-
-
-@asynccontextmanager
-async def admin_client(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 @pytest.mark.system
@@ -82,7 +69,7 @@ async def test_partitions_are_never_taken_away(kafka: str) -> None:
 @pytest.mark.system
 async def test_a_topic_that_was_made_by_hand_is_brought_into_shape(kafka: str) -> None:
     settings = kafka_settings(kafka)
-    async with admin_client(kafka) as admin:
+    async with admin_client(settings) as admin:
         await admin.create_topics([NewTopic(settings.topic("weir.spend.v1"), 1, 1)])
     await apply(settings)
     assert await differences(settings) == []
@@ -94,10 +81,10 @@ async def test_what_an_operator_has_set_on_a_topic_stays(kafka: str) -> None:
     await apply(settings)
     topic = settings.topic("weir.analytics.v1")
     own = {"segment.ms": "3600000", "compression.type": "zstd"}
-    async with admin_client(kafka) as admin:
+    async with admin_client(settings) as admin:
         await set_configs(admin._client, topic, own)
     await apply(settings, msgspec.structs.replace(SMALL, analytics_ms=60_000))
-    async with admin_client(kafka) as admin:
+    async with admin_client(settings) as admin:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(own, ""))
         [answer] = await admin.describe_configs([resource])
     assert {entry[0]: entry[1] for entry in answer.resources[0][4]} == own
