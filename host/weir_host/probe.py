@@ -62,23 +62,30 @@ async def probe(
 async def _ask(request: bytes, timeout_s: float) -> ProbeResult:
     # Files and not pipes: a process that the plugin left behind could keep a pipe open for ever.
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaints:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "weir_host.probe"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=answer,
-            stderr=complaints,
-            start_new_session=True,
-        )
-        assert child.stdin is not None
+        theirs, ours = os.pipe()
         try:
-            child.stdin.write(request)
-            child.stdin.close()
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "weir_host.probe"),
+                stdin=theirs,
+                stdout=answer,
+                stderr=complaints,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        # Not the loop's own pipe: uvloop may find it closed before anything was written.
+        asking = asyncio.create_task(asyncio.to_thread(_write, ours, request))
+        try:
             async with asyncio.timeout(timeout_s):
                 status = await child.wait()
         except TimeoutError:
             return ProbeResult(ok=False, reason=f"it was not ready after {timeout_s:g} s")
         finally:
             await _end(child)
+            await asking
         answer.seek(0)
         try:
             return msgspec.json.decode(answer.read(), type=ProbeResult)
@@ -88,6 +95,12 @@ async def _ask(request: bytes, timeout_s: float) -> ProbeResult:
 
 def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
+
+
+def _write(pipe: int, request: bytes) -> None:
+    """Write all of it and close the pipe; ends at the latest when nobody reads any more."""
+    with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb") as stream:
+        stream.write(request)
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
