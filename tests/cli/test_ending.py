@@ -125,6 +125,7 @@ def test_a_role_that_waits_for_kafka_or_the_database_stops_in_order(
     process = start(
         *(WEIR, role, "--data-dir", tmp_path),
         kafka_bootstrap_servers="127.0.0.1:1",
+        database_url="postgresql://weir@127.0.0.1:1/weir",
         encryption_keys=KeyRing.generate_key(),
     )
     until(process.stderr, waits)
