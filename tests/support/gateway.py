@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,16 @@ class Gateway:
     """One data directory and the processes that serve it: those of ``weir serve``, or of another command."""
 
     def __init__(
-        self, data_dir: Path, *, command: str = "serve", plugin_path: Path | None = None, **settings: str
+        self,
+        data_dir: Path,
+        *,
+        command: str = "serve",
+        flags: Sequence[str] = (),
+        plugin_path: Path | None = None,
+        **settings: str,
     ) -> None:
         self.data_dir = data_dir
-        self._command = command
+        self._command = [command, *flags]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir.with_suffix(".log")
@@ -54,7 +60,7 @@ class Gateway:
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 str(_WEIR),
-                self._command,
+                *self._command,
                 "--port",
                 str(self.port),
                 "--data-dir",

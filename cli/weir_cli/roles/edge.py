@@ -55,16 +55,22 @@ async def pass_on(workers: Workers, settings: Settings, logger: FilteringBoundLo
         base_url=settings.control_url, headers=headers, timeout=_TIMEOUT_S
     ) as client:
         while True:
-            refusal = await _report(client, workers)
+            refusal = await _report(client, _reports(workers, settings))
             if refusal and refusal != told:
                 logger.error("control does not take the reports of this proxy", reason=refusal)
             told = refusal
             await asyncio.sleep(_EVERY_S)
 
 
-async def _report(client: httpx2.AsyncClient, workers: Workers) -> str:
-    """Send what the live processes say; return why it was not taken, or nothing."""
-    reports = Reports(tuple(worker.report for worker in workers.all() if not worker.stale))
+def _reports(workers: Workers, settings: Settings) -> Reports:
+    """What the live processes say, as ones of this edge: a relay started by hand may not know of which."""
+    edge = {"edge_id": settings.edge_id, "namespace": settings.edge_namespace}
+    live = (worker.report for worker in workers.all() if not worker.stale)
+    return Reports(tuple(msgspec.structs.replace(report, **edge) for report in live))
+
+
+async def _report(client: httpx2.AsyncClient, reports: Reports) -> str:
+    """Send them; return why they were not taken, or nothing."""
     body = msgspec.json.encode(reports)
     try:
         answer = await client.post(REPORTS_PATH, content=body, headers={"Content-Type": "application/json"})
