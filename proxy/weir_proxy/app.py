@@ -8,6 +8,7 @@ from typing import Any
 from weir_core.ids import new_id
 from weir_core.vendors import Vendor, get_vendor
 from weir_proxy.client import ClientRequest
+from weir_proxy.configuration import Configuration
 from weir_proxy.gateway import Gateway
 from weir_proxy.pipeline import serve_call
 from weir_proxy.plain import PlainAnswer, plain_answer, problem
@@ -17,6 +18,9 @@ from weir_streams.errors import SpoolFullError, TooManyInFlightError
 _REFERENCE = ("/openapi.json", "/docs")
 _MANAGEMENT = ("/api/", *_REFERENCE)
 _ADMIN_ONLY = ("/metrics", *_REFERENCE)
+_NOT_LOADED = (
+    "The gateway has no configuration yet; try again in a moment. Its /ready says what it waits for."
+)
 
 Endpoint = Callable[[ClientRequest], Coroutine[Any, Any, None]]
 """Answers one request."""
@@ -39,18 +43,20 @@ class ProxyApp:
         configuration = self._gateway.configuration
         target = configuration.target(client.method, client.raw_path)
         if target is None:
-            await self._other(client)
+            await self._other(client, configuration)
             return
         try:
             await serve_call(self._gateway, configuration, target, client)
         except (SpoolFullError, TooManyInFlightError) as error:
             self._gateway.metrics.refused_without_event("spool_full")
-            await client.answer(*_unavailable(target.served.vendor, str(error)))
+            await client.answer(*_unavailable(target.served.vendor, "spool_full", str(error)))
 
-    async def _other(self, client: ClientRequest) -> None:
+    async def _other(self, client: ClientRequest, configuration: Configuration) -> None:
         route = match_llm(client.raw_path)
         if route is None:
             await self._others(client)
+        elif not configuration.is_loaded:
+            await client.answer(*_unavailable(get_vendor("openai"), "configuration_unavailable", _NOT_LOADED))
         else:
             await client.answer(*_unknown_llm(route.slug or str(route.llm_id)))
 
@@ -92,8 +98,8 @@ def _unknown_llm(name: str) -> PlainAnswer:
     return plain_answer(404, body, "application/json", (("x-request-id", request_id),))
 
 
-def _unavailable(vendor: Vendor, message: str) -> PlainAnswer:
+def _unavailable(vendor: Vendor, code: str, message: str) -> PlainAnswer:
     request_id = new_id()
-    body = vendor.error(503, "spool_full", message, request_id)
+    body = vendor.error(503, code, message, request_id)
     headers = (("x-request-id", request_id), ("retry-after", "1"))
     return plain_answer(503, body, "application/json", headers)

@@ -101,6 +101,11 @@ class Configuration:
         self.by_slug: Mapping[str, ServedLlm] = {served.llm.slug: served for served in self.by_id.values()}
         self._known: dict[tuple[str, str], Target] = {}
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether this is a revision at all: without one a proxy knows of no LLM, whichever there are."""
+        return self.snapshot.revision > 0
+
     def target(self, method: str, raw_path: str) -> Target | None:
         """Resolve a request; None when its path names no LLM of this revision.
 

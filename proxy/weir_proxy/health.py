@@ -58,17 +58,17 @@ class Readiness:
         await client.answer(*document(200 if not reasons else 503, content))
 
     def _reasons(self) -> list[str]:
-        snapshot = self._gateway.configuration.snapshot
+        configuration = self._gateway.configuration
         reasons = []
         if self._stopping():
             reasons.append("stopping")
-        if snapshot.revision == 0:
+        if not configuration.is_loaded:
             why = self._unreadable()
             reasons.append("no configuration loaded yet" + (f": {why}" if why else ""))
         if not self._gateway.spool.healthy:
             reasons.append(f"the spool cannot be written: {self._gateway.spool.reason}")
         states = self._host.states()
-        for plugin in snapshot.plugins.values():
+        for plugin in configuration.snapshot.plugins.values():
             state = states.get(plugin.id)
             if (
                 plugin.required_for_ready

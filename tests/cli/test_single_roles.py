@@ -12,6 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from tests.cli.conftest import Weir
 from tests.streams.support import RecordingLogger
+from tests.support.gateway import eventually
+from tests.support.roles import RoleProcess
 
 from weir_cli.control_app import ControlApp
 from weir_cli.following import ConfigFollower
@@ -53,6 +55,29 @@ def test_a_role_that_lacks_a_setting_names_it(
     code, out, err = weir(command, "--port", "0", "--data-dir", str(tmp_path))
     assert (code, out) == (2, "")
     assert said in err
+
+
+async def test_a_proxy_that_has_no_configuration_yet_asks_callers_to_come_back(tmp_path: Path) -> None:
+    proxy = RoleProcess(
+        "proxy",
+        tmp_path / "proxy",
+        edge_id="edge",
+        kafka_bootstrap_servers="127.0.0.1:1",
+        kafka_relay_drain_seconds="1",
+        encryption_keys=KeyRing.generate_key(),
+    )
+    try:
+        await proxy.start()
+        await eventually(proxy.health, "the proxy answers")
+        async with httpx2.AsyncClient(base_url=proxy.url) as client:
+            answer = await client.post("/llm/call/gpt/v1/chat/completions", json={"model": "m"})
+            assert (await client.get("/llms")).status_code == 404
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "configuration_unavailable"
+        assert int(answer.headers["retry-after"]) > 0
+        assert await proxy.stop() == 0
+    finally:
+        await proxy.close()
 
 
 class PlayedTopic(ConfigTopic):
