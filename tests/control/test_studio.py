@@ -199,6 +199,23 @@ async def test_a_payload_that_nobody_can_be_asked_about_waits_a_day_and_is_then_
     assert await inbox.counts() == {"failed": 1}
 
 
+async def test_what_a_payload_waits_for_is_kept_with_it(
+    dispatcher: Dispatcher, inbox: Inbox, plugins: Plugins, results: Results
+) -> None:
+    seen: list[tuple[str, int]] = []
+    attempt = plugins.attempt
+
+    async def look_then_attempt(waiting: Waiting, declined: set[int]) -> Verdict:
+        kept = await inbox.next_of(lane_of(waiting.payload), 1)
+        seen.extend((one.last_error, one.tries) for one in kept)
+        return await attempt(waiting, declined)
+
+    plugins.attempt = look_then_attempt  # type: ignore[method-assign]
+    plugins.answer = lambda _, time: HANDLED if time == 3 else NOBODY
+    await deliver(dispatcher, inbox, arrival("p-1"))
+    assert seen == [("", 0), ("starting", 0), ("starting", 0)]
+
+
 async def test_after_a_day_without_control_plugins_get_a_minute_to_start(
     dispatcher: Dispatcher, inbox: Inbox, plugins: Plugins, results: Results
 ) -> None:

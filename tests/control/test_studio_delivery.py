@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.streams.support import ManualClock
 
 from weir_control.studio.delivering import Delivery
 from weir_control.studio.inbox import Waiting
-from weir_core.clock import SystemClock, rfc3339
+from weir_core.clock import Clock, SystemClock, rfc3339
 from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
@@ -64,7 +65,7 @@ async def delivery_of(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Delivery
     asked.clear()
     hosts: list[PluginHost] = []
 
-    async def start(*plugins: Plugin, timeout_s: float = 30.0) -> Delivery:
+    async def start(*plugins: Plugin, timeout_s: float = 30.0, clock: Clock | None = None) -> Delivery:
         snapshot = Snapshot(1, plugins)
         host = PluginHost(
             runtime="studio",
@@ -78,7 +79,7 @@ async def delivery_of(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Delivery
         )
         hosts.append(host)
         await host.apply(snapshot, ready_within=30)
-        return Delivery(host, lambda: snapshot, timeout_s)
+        return Delivery(host, lambda: snapshot, clock or SystemClock(), timeout_s)
 
     yield start
     for host in hosts:
@@ -169,6 +170,32 @@ async def test_a_plugin_that_cannot_start_is_waited_for_and_not_passed_over(deli
     gone = msgspec.structs.replace(plugin(7), command="python://no.such:Receiver")
     verdict = await (await delivery_of(gone, plugin(8))).attempt(waiting(), set())
     assert (verdict.kind, names()) == ("nobody", [])
+
+
+def cannot_start(number: int) -> Plugin:
+    return msgspec.structs.replace(plugin(number), command="python://no.such:Receiver")
+
+
+@pytest.mark.parametrize("other", [cannot_start(2), plugin(2, config={"raises": True})])
+async def test_a_plugin_that_is_not_the_senders_is_passed_over_while_it_is_of_no_use(
+    delivery_of: DeliveryOf, other: Plugin
+) -> None:
+    delivery = await delivery_of(other, plugin(3))
+    assert (await delivery.attempt(waiting(), set())).handled_by == 3
+
+
+async def test_what_all_others_decline_waits_ten_minutes_for_one_that_is_away(
+    delivery_of: DeliveryOf,
+) -> None:
+    clock = ManualClock()
+    delivery = await delivery_of(cannot_start(2), plugin(3, config={"handled": False}), clock=clock)
+    verdict = await delivery.attempt(waiting(), set())
+    assert (verdict.kind, "'plugin-2' is failed" in verdict.error) == ("nobody", True)
+    clock.advance(601)
+    # A second payload does not wait ten minutes more: the outage is the same.
+    for _ in range(2):
+        verdict = await delivery.attempt(waiting(), set())
+        assert (verdict.kind, "'plugin-2' is failed" in verdict.error) == ("declined", True)
 
 
 async def test_plugins_of_other_namespaces_are_not_asked(delivery_of: DeliveryOf) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from weir_control.studio.inbox import Waiting
+from weir_core.clock import Clock
 from weir_core.snapshot import Snapshot
 from weir_host.errors import PluginError, PluginNotReadyError
 from weir_host.host import PluginHost
@@ -18,6 +19,7 @@ from weir_streams.payloads import EdgePayload
 
 HANDLER: Final = "accept_edge_payload"
 _TIMEOUT_S: Final = 30.0
+_PATIENCE_S: Final = 600.0
 _US: Final = 1_000_000
 
 
@@ -42,18 +44,29 @@ class Verdict:
 class Delivery:
     """Asks studio plugins: the one with the sender's own id first, then the others by their ids.
 
+    Only the one with the sender's own id holds a payload up while it is away or fails. Another is passed over
+    for those that can be asked; when these decline, it is waited for, but no longer than ten minutes of one
+    outage of its own.
+
     Args:
         host: Hosts them.
         snapshot: What is configured now.
+        clock: Measures outages.
         timeout_s: For each call.
     """
 
     def __init__(
-        self, host: PluginHost, snapshot: Callable[[], Snapshot], timeout_s: float = _TIMEOUT_S
+        self,
+        host: PluginHost,
+        snapshot: Callable[[], Snapshot],
+        clock: Clock,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self._host = host
         self._snapshot = snapshot
+        self._clock = clock
         self._timeout_s = timeout_s
+        self._away_since: dict[int, float] = {}
 
     async def attempt(self, waiting: Waiting, declined: set[int]) -> Verdict:
         """Try once.
@@ -62,18 +75,35 @@ class Delivery:
             waiting: The payload.
             declined: Plugins that have said that it is not theirs; those that say so now are added.
         """
-        asked = False
-        for plugin in self._receivers(waiting.payload):
-            asked = True
+        receivers = list(self._receivers(waiting.payload))
+        if not receivers:
+            return Verdict("nobody", "no studio plugin accepts payloads")
+        passed_over: dict[int, Verdict] = {}
+        for plugin in receivers:
             if plugin.plugin_id in declined:
                 continue
             verdict = await self._ask(plugin, waiting)
-            if verdict is not None:
+            if verdict is None:
+                declined.add(plugin.plugin_id)
+            elif verdict.kind == "handled" or plugin.plugin_id == waiting.payload.plugin_id:
                 return verdict
-            declined.add(plugin.plugin_id)
-        if not asked:
-            return Verdict("nobody", "no studio plugin accepts payloads")
-        return Verdict("declined", "every studio plugin that accepts payloads has declined it")
+            else:
+                passed_over[plugin.plugin_id] = verdict
+        return self._of_the_rest(passed_over)
+
+    def _of_the_rest(self, passed_over: Mapping[int, Verdict]) -> Verdict:
+        """What comes of a payload that all who have answered declined."""
+        if not passed_over:
+            return Verdict("declined", "every studio plugin that accepts payloads has declined it")
+        for verdict in passed_over.values():
+            if verdict.kind == "failed":
+                return verdict
+        now = self._clock.monotonic()
+        for plugin_id, verdict in passed_over.items():
+            if now - self._away_since.get(plugin_id, now) < _PATIENCE_S:
+                return verdict
+        reasons = "; ".join(verdict.error for verdict in passed_over.values())
+        return Verdict("declined", f"no studio plugin that could be asked has taken it; {reasons}")
 
     async def _ask(self, plugin: Instance, waiting: Waiting) -> Verdict | None:
         """What one plugin says; None when it declines."""
@@ -83,9 +113,12 @@ class Delivery:
                 call = plugin.edge_payload(_shown(waiting))
                 answer = await call_with_deadline(call, loop.time() + self._timeout_s, loop)
         except PluginNotReadyError as error:
+            self._away_since.setdefault(plugin.plugin_id, self._clock.monotonic())
             return Verdict("nobody", str(error))
         except PluginError as error:
+            self._away_since.pop(plugin.plugin_id, None)
             return Verdict("failed", str(error))
+        self._away_since.pop(plugin.plugin_id, None)
         if answer.handled:
             return Verdict("handled", answer.error_message, plugin.plugin_id, answer.metadata)
         if answer.error_message:

@@ -166,6 +166,7 @@ class Dispatcher:
             return 0.0
         if verdict.kind == "nobody":
             self.status.last_error = verdict.error
+            await self._inbox.explain(waiting, verdict.error)
             return _LOOK_AGAIN_S
         self.status.failed_tries += 1
         self.status.last_error = verdict.error

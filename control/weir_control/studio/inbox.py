@@ -49,6 +49,7 @@ class Waiting(NamedTuple):
     received_at_us: int
     tries: int
     next_try_at_us: int
+    last_error: str = ""
 
 
 class Arrival(NamedTuple):
@@ -120,6 +121,7 @@ class Inbox:
                 row["received_at_us"],
                 row["tries"],
                 row["next_try_at_us"],
+                row["last_error"],
             )
             for row in rows
         ]
@@ -136,6 +138,11 @@ class Inbox:
         await self._change(
             waiting.row_id, tries=waiting.tries + 1, next_try_at_us=next_try_at_us, last_error=_plain(error)
         )
+
+    async def explain(self, waiting: Waiting, reason: str) -> None:
+        """Keep what a payload waits for, which is no try in vain."""
+        if _plain(reason) != waiting.last_error:
+            await self._change(waiting.row_id, last_error=_plain(reason))
 
     async def bury(self, waiting: Waiting, tries: int, reason: str) -> None:
         """Make a payload a dead letter."""

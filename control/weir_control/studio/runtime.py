@@ -72,7 +72,7 @@ class Studio:
         self._inbox = Inbox(store.engine, store.clock)
         self._dispatcher = Dispatcher(
             self._inbox,
-            Delivery(self._host, lambda: self._snapshot),
+            Delivery(self._host, lambda: self._snapshot, store.clock),
             SpooledResults(spool, store.clock),
             clock=store.clock,
             logger=logger,
