@@ -10,6 +10,7 @@ from weir_cli.roles.context import RoleContext
 from weir_collectors.kinds import REQUIRED_GROUPS
 from weir_core.settings import Settings
 from weir_streams.kafka.relay import RELAY_GROUP
+from weir_streams.notices import SpooledNotices
 from weir_streams.retention import NeededGroups
 from weir_streams.settings import MIB, SpoolSettings
 from weir_streams.spool import Spool
@@ -61,3 +62,10 @@ def open_side_spool(context: RoleContext, needed_groups: NeededGroups) -> Spool:
         needed_groups=needed_groups,
         owner=context.name,
     )
+
+
+def dead_letter_notices(context: RoleContext, spool: Spool) -> SpooledNotices | None:
+    """What tells of dead letters; None without Kafka, where nobody could hear of them."""
+    if not with_kafka(context.settings):
+        return None
+    return SpooledNotices(spool, context.clock, context.logger)

@@ -10,6 +10,7 @@ from typing import Any
 from weir_collectors.decoding import ReadEvent
 from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
+from weir_streams.notices import DeadLetterNotice
 
 
 class LetterState(StrEnum):
@@ -35,6 +36,21 @@ class DeadLetter:
     retryable: bool
     tries: int
     failed_at_us: int
+
+    def notice(self) -> DeadLetterNotice:
+        """What others hear of it: nothing of what the event says."""
+        record = self.event.record
+        return DeadLetterNotice(
+            topic=record.partition.topic,
+            partition=record.partition.name,
+            offset=record.offset,
+            event_id=self.event.event_id,
+            request_id=self.event.request_id,
+            edge_namespace=self.event.edge_namespace,
+            collector=self.collector,
+            reason=self.reason,
+            tries=self.tries,
+        )
 
     def row(self) -> dict[str, Any]:
         """The columns of its row when it is new."""

@@ -19,6 +19,7 @@ from weir_collectors.scrubbing import scrub_erased, scrub_letters
 from weir_collectors.tables import RECORDS, undecodable_events
 from weir_collectors.tables_dead_letters import dead_letters
 from weir_streams.log import LogRecord
+from weir_streams.notices import SpooledNotices
 
 _COLUMNS: Final = tuple(column.name for column in RECORDS[EventKind.PROXY_LOG].columns if column.name != "id")
 _row: Final = attrgetter(*_COLUMNS)
@@ -39,10 +40,13 @@ class RecordStore:
 
     Args:
         engine: From ``create_engine``; its owner disposes of it.
+        notices: Told of dead letters once they are kept, and before their offsets are committed: a process
+            that is killed in between keeps them, and tells of them, once more.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, notices: SpooledNotices | None = None) -> None:
         self._engine = engine
+        self._notices = notices
 
     async def store(
         self,
@@ -74,6 +78,8 @@ class RecordStore:
                 await insert_rows(
                     connection, undecodable_events, [_undecodable_row(item) for item in undecodable]
                 )
+        if self._notices is not None:
+            self._notices.write(letter.notice() for letter in letters)
         return new
 
 

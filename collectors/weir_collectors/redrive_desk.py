@@ -18,6 +18,7 @@ from weir_collectors.records import insert_rows
 from weir_collectors.scrubbing import scrub_erased, scrub_letters
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_core.clock import Clock
+from weir_streams.notices import SpooledNotices
 
 _LETTERS: Final = dead_letters.c
 _RANGES: Final = dead_letter_ranges.c
@@ -33,12 +34,16 @@ class RedriveDesk:
         engine: From ``create_engine``; its owner disposes of it.
         me: Names this process, the same after a restart: it then goes on at once with what it had taken on.
         clock: For leases and the times of changes.
+        notices: Told of dead letters once they are kept.
 
     Raises, all methods:
         DatabaseUnavailableError: Nothing was changed; the same call may succeed later.
     """
 
-    def __init__(self, engine: AsyncEngine, me: str, clock: Clock) -> None:
+    def __init__(
+        self, engine: AsyncEngine, me: str, clock: Clock, notices: SpooledNotices | None = None
+    ) -> None:
+        self._notices = notices
         self._engine = engine
         self._me = me
         self._clock = clock
@@ -90,6 +95,8 @@ class RedriveDesk:
                 failed=_RANGES.failed + len(letters),
                 claimed_until_us=self._clock.wall_us() + _LEASE_US,
             )
+        if self._notices is not None:
+            self._notices.write(letter.notice() for letter in letters)
 
     async def unerased(self, events: Sequence[ReadEvent]) -> Sequence[ReadEvent]:
         """The events as they may still be shown: the log has what was erased from the database."""

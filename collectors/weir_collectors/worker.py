@@ -28,6 +28,7 @@ from weir_core.objects import Plugin
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.log import EventLog, RangeReader
+from weir_streams.notices import SpooledNotices
 
 _NOTHING: Final = Snapshot(-1)
 
@@ -62,6 +63,7 @@ class CollectorWorker:
     Args:
         name: Names this process among those that may run at once, the same after a restart.
         reader: Reads the log again, for redrives.
+        notices: Told of dead letters.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class CollectorWorker:
         clock: Clock,
         logger: FilteringBoundLogger,
         settings: WorkerSettings,
+        notices: SpooledNotices | None = None,
     ) -> None:
         self._feed = feed
         self._host = host
@@ -87,7 +90,7 @@ class CollectorWorker:
         self._around = Surroundings(
             log=log,
             roster=self._roster,
-            store=RecordStore(engine),
+            store=RecordStore(engine, notices),
             ranges=RangeStore(engine),
             counters=self._counters,
             clock=clock,
@@ -95,7 +98,7 @@ class CollectorWorker:
             settings=settings.groups,
             restart=settings.restart,
         )
-        desk = RedriveDesk(engine, name, clock)
+        desk = RedriveDesk(engine, name, clock, notices)
         self._redriver = Redriver(
             desk,
             RangeRedrive(desk, reader, engine, self._counters, clock),

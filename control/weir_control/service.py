@@ -15,6 +15,7 @@ from weir_control.store.store import Store
 from weir_control.studio.runtime import HostFactory, Studio
 from weir_control.workers import Workers
 from weir_streams.log import EventLog
+from weir_streams.notices import SpooledNotices
 from weir_streams.reports import Logger
 from weir_streams.spool import Spool
 
@@ -45,7 +46,14 @@ class ControlService:
         """Takes the workers' reports; only for a socket that nothing from outside is handed to."""
 
     def studio(
-        self, *, log: EventLog, spool: Spool, make_host: HostFactory, name: str, logger: Logger
+        self,
+        *,
+        log: EventLog,
+        spool: Spool,
+        make_host: HostFactory,
+        name: str,
+        logger: Logger,
+        notices: SpooledNotices | None = None,
     ) -> Studio:
         """The studio plugins and what is delivered to them; for the one process that leads."""
         return Studio(
@@ -57,6 +65,7 @@ class ControlService:
             make_host=make_host,
             name=name,
             logger=logger,
+            notices=notices,
         )
 
     async def start(self) -> None:

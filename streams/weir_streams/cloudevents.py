@@ -11,7 +11,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC, EncodedEvent
+from weir_streams.events import (
+    ANALYTICS_TOPIC,
+    BUDGET_USAGE_TOPIC,
+    DEAD_LETTER_TOPIC,
+    PROXY_LOG_TOPIC,
+    EncodedEvent,
+)
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 TYPE_OF_TOPIC: Final = {
@@ -20,6 +26,7 @@ TYPE_OF_TOPIC: Final = {
     BUDGET_USAGE_TOPIC: "weir.budget_usage.v1",
     EDGE_PAYLOAD_TOPIC: "weir.edge_payload.v1",
     EDGE_PAYLOAD_RESULT_TOPIC: "weir.edge_payload_result.v1",
+    DEAD_LETTER_TOPIC: "weir.dead_letter.v1",
 }
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}", re.ASCII)
 
@@ -32,6 +39,7 @@ class _Context(msgspec.Struct):
     plugin_id: int | None = None
     edge_id: str = ""
     trace_id: str | None = None
+    notice_id: str = ""
 
 
 _DECODER = msgspec.json.Decoder(_Context)
@@ -49,7 +57,7 @@ def kafka_headers(event: EncodedEvent) -> list[tuple[str, bytes]]:
     context = _DECODER.decode(event.value)
     headers = {
         "ce_specversion": "1.0",
-        "ce_id": context.event_id,
+        "ce_id": context.notice_id or context.event_id,
         "ce_type": TYPE_OF_TOPIC[event.topic],
         "ce_source": _source(context),
         "ce_subject": context.request_id or f"plugins/{context.plugin_id}",

@@ -18,6 +18,7 @@ ANALYTICS_TOPIC = "weir.analytics.v1"
 BUDGET_USAGE_TOPIC = "weir.budget-usage.v1"
 SPEND_TOPIC = "weir.spend.v1"
 ALERT_TOPIC = "weir.alert.v1"
+DEAD_LETTER_TOPIC = "weir.dead-letter.v1"
 EVENT_TOPICS = (PROXY_LOG_TOPIC, ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC)
 
 

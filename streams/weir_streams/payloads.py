@@ -12,12 +12,12 @@ from typing import Final, Literal, Self
 import msgspec
 
 from weir_streams.errors import PayloadRefusedError
-from weir_streams.events import EVENT_TOPICS, EncodedEvent
+from weir_streams.events import DEAD_LETTER_TOPIC, EVENT_TOPICS, EncodedEvent
 
 EDGE_PAYLOAD_TOPIC: Final = "weir.edge-payload.v1"
 EDGE_PAYLOAD_RESULT_TOPIC: Final = "weir.edge-payload-result.v1"
 
-SPOOLED_TOPICS: Final = (*EVENT_TOPICS, EDGE_PAYLOAD_TOPIC, EDGE_PAYLOAD_RESULT_TOPIC)
+SPOOLED_TOPICS: Final = (*EVENT_TOPICS, EDGE_PAYLOAD_TOPIC, EDGE_PAYLOAD_RESULT_TOPIC, DEAD_LETTER_TOPIC)
 """Every topic that spools hold, and relays carry."""
 
 PAYLOAD_GROUP: Final = "weir.edge-payloads"

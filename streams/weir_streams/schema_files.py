@@ -11,6 +11,7 @@ from weir_streams.events import (
     ALERT_TOPIC,
     ANALYTICS_TOPIC,
     BUDGET_USAGE_TOPIC,
+    DEAD_LETTER_TOPIC,
     PROXY_LOG_TOPIC,
     SPEND_TOPIC,
 )
@@ -24,11 +25,12 @@ _FILE_OF_TOPIC: Final = {
     EDGE_PAYLOAD_RESULT_TOPIC: "edge_payload_result.v1.json",
     SPEND_TOPIC: "spend.v1.json",
     ALERT_TOPIC: "alert.v1.json",
+    DEAD_LETTER_TOPIC: "dead_letter.v1.json",
 }
 
 
 def event_schema(topic: str) -> dict[str, Any]:
-    """The schema of the values of one of the event topics, of edge payloads, or of windows and alerts.
+    """The schema of the values of one of our topics: events, edge payloads, windows, alerts, dead letters.
 
     Raises:
         KeyError: It is another topic.

@@ -16,7 +16,13 @@ import msgspec
 
 from weir_streams.calls import CALL_TOPICS, CallRecord, StoredEvent, decode_call, encode_call
 from weir_streams.errors import SpoolFormatError
-from weir_streams.events import ANALYTICS_TOPIC, BUDGET_USAGE_TOPIC, PROXY_LOG_TOPIC, EncodedEvent
+from weir_streams.events import (
+    ANALYTICS_TOPIC,
+    BUDGET_USAGE_TOPIC,
+    DEAD_LETTER_TOPIC,
+    PROXY_LOG_TOPIC,
+    EncodedEvent,
+)
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 VERSION: Final = 2
@@ -42,6 +48,7 @@ TOPIC_NUMBERS: Final = {
     BUDGET_USAGE_TOPIC: 3,
     EDGE_PAYLOAD_TOPIC: 4,
     EDGE_PAYLOAD_RESULT_TOPIC: 5,
+    DEAD_LETTER_TOPIC: 6,
 }
 _TOPIC_NAMES: Final = {number: topic for topic, number in TOPIC_NUMBERS.items()}
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.collectors.conftest import BOTH_DATABASES, only_sqlite, rows, stored_ids
 from tests.fakes.gateway_events import analytics, budget_usage, proxy_log, record
+from tests.streams.support import RecordingLogger, all_events, open_spool
 
 from weir_collectors.dead_letters import DeadLetter
 from weir_collectors.decoding import ReadEvent, read_event
@@ -25,7 +28,9 @@ from weir_collectors.tables import (
     undecodable_events,
 )
 from weir_collectors.tables_dead_letters import dead_letters
+from weir_core.clock import SystemClock
 from weir_streams.events import Event, encode
+from weir_streams.notices import SpooledNotices
 
 DATABASES = BOTH_DATABASES
 
@@ -153,3 +158,20 @@ def test_postgres_skips_known_rows_too() -> None:
     statement = insert_new(records_proxy_logs, "postgresql")
     sql = str(statement.compile(dialect=postgresql.dialect()))
     assert "ON CONFLICT DO NOTHING RETURNING records_proxy_logs.id" in sql
+
+
+@only_sqlite
+async def test_of_a_dead_letter_that_is_kept_there_is_a_notice_and_of_others_none(
+    engine: AsyncEngine, tmp_path: Path
+) -> None:
+    with closing(open_spool(tmp_path)) as spool:
+        store = RecordStore(engine, SpooledNotices(spool, SystemClock(), RecordingLogger()))
+        kept, lost = proxy_log(), proxy_log()
+        await store.store(EventKind.PROXY_LOG, read(kept), [letter(kept, "sink", "full")])
+        async with engine.begin() as connection:
+            await connection.run_sync(dead_letters.drop)
+        with pytest.raises(DatabaseUnavailableError):
+            await store.store(EventKind.PROXY_LOG, read(lost), [letter(lost, "sink")])
+    [notice] = all_events(tmp_path)
+    assert (notice["event_id"], notice["collector"], notice["reason"]) == (kept.event_id, "sink", "full")
+    assert (notice["topic"], notice["partition"], notice["offset"]) == ("weir.proxy-log.v1", "spool", 0)

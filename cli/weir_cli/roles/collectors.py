@@ -27,7 +27,7 @@ from weir_cli.roles.edge_payloads import edge_payloads
 from weir_cli.roles.relay import relay_of
 from weir_cli.roles.reporting import report_forever
 from weir_cli.spool_watch import SpoolWatch
-from weir_cli.spools import open_side_spool, spool_settings, with_kafka
+from weir_cli.spools import dead_letter_notices, open_side_spool, spool_settings, with_kafka
 from weir_collectors.accountant import AccountantStatus
 from weir_collectors.consuming import GroupSettings
 from weir_collectors.database import create_engine
@@ -120,6 +120,7 @@ async def _run(
             settings=WorkerSettings(
                 groups=GroupSettings(retention_s=topic_retention_s(settings), grace_s=settings.shutdown_grace)
             ),
+            notices=dead_letter_notices(context, spool),
         )
         books = Bookkeeping(context, engine, log)
         context.stop.unfinished = lambda: _unfinished(worker.status(), books.accountant)

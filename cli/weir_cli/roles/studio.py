@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from weir_cli.kafka import instance_name, open_event_log
 from weir_cli.payload_metrics import DeliveryMetrics
 from weir_cli.roles.context import RoleContext
-from weir_cli.spools import open_side_spool
+from weir_cli.spools import dead_letter_notices, open_side_spool
 from weir_collectors.errors import DatabaseUnavailableError
 from weir_control.leading import Leader
 from weir_control.service import ControlService
@@ -51,6 +51,7 @@ async def run_studio(
             make_host=partial(_make_host, context),
             name=context.name,
             logger=structlog.get_logger("weir.studio"),
+            notices=dead_letter_notices(context, spool),
         )
         async with asyncio.TaskGroup() as jobs:
             jobs.create_task(studio.run())

@@ -11,7 +11,8 @@ from weir_core.ids import new_id
 from weir_sdk.errors import ServiceError
 from weir_sdk.payloads import check_payload
 from weir_streams.events import EncodedEvent
-from weir_streams.payloads import EdgePayloadResult, encode_result
+from weir_streams.notices import DeadLetterNotice, SpooledNotices
+from weir_streams.payloads import EDGE_PAYLOAD_TOPIC, EdgePayload, EdgePayloadResult, encode_result
 from weir_streams.spool import Spool
 
 
@@ -22,9 +23,17 @@ class SpooledResults:
         spool: Control's own, which edges read (in place, or out of Kafka).
         clock: Stamps results.
         ids: Makes their ids.
+        notices: Told of payloads that are given up.
     """
 
-    def __init__(self, spool: Spool, clock: Clock, ids: Callable[[], str] = new_id) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        clock: Clock,
+        ids: Callable[[], str] = new_id,
+        notices: SpooledNotices | None = None,
+    ) -> None:
+        self._notices = notices
         self._spool = spool
         self._clock = clock
         self._ids = ids
@@ -58,8 +67,22 @@ class SpooledResults:
             return encode_result(result)
 
         seq = self._spool.append_event(numbered)
+        if dead_letter and self._notices is not None:
+            self._notices.write([_notice(result, payload)])
         if self._spool.settings.sync == "always":
             await self._spool.synced(seq)
+
+
+def _notice(result: EdgePayloadResult, payload: EdgePayload) -> DeadLetterNotice:
+    return DeadLetterNotice(
+        topic=EDGE_PAYLOAD_TOPIC,
+        event_id=payload.event_id,
+        edge_namespace=payload.edge_namespace,
+        plugin_id=payload.plugin_id,
+        collector=payload.plugin_slug,
+        reason=result.error,
+        tries=result.tries,
+    )
 
 
 def _within_limits(metadata: Mapping[str, str]) -> dict[str, str]:

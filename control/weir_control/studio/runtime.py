@@ -20,6 +20,7 @@ from weir_core.errors import WeirError
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
 from weir_streams.log import EventLog
+from weir_streams.notices import SpooledNotices
 from weir_streams.reports import Logger
 from weir_streams.spool import Spool
 
@@ -42,6 +43,7 @@ class Studio:
         workers: Told how the studio plugins are.
         log: Where payloads come from; its owner closes it.
         spool: Where results go; its owner closes it.
+        notices: Told of payloads that are given up.
         make_host: See ``HostFactory``; ``run`` closes the host.
         name: Of this process, in reports.
         logger: Told of outages and dead letters.
@@ -59,6 +61,7 @@ class Studio:
         make_host: HostFactory,
         name: str,
         logger: Logger,
+        notices: SpooledNotices | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -73,7 +76,7 @@ class Studio:
         self._dispatcher = Dispatcher(
             self._inbox,
             Delivery(self._host, lambda: self._snapshot, store.clock),
-            SpooledResults(spool, store.clock),
+            SpooledResults(spool, store.clock, notices=notices),
             clock=store.clock,
             logger=logger,
             sleep=sleep,

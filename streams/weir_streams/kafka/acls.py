@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from weir_streams.events import ALERT_TOPIC, ANALYTICS_TOPIC, EVENT_TOPICS, SPEND_TOPIC
+from weir_streams.events import (
+    ALERT_TOPIC,
+    ANALYTICS_TOPIC,
+    DEAD_LETTER_TOPIC,
+    EVENT_TOPICS,
+    SPEND_TOPIC,
+)
 from weir_streams.kafka.config_publisher import CONFIG_TRANSACTIONAL_ID
 from weir_streams.kafka.settings import KafkaSettings
-from weir_streams.kafka.topics import DEAD_LETTER_TOPIC, PLUGIN_EVENT_TOPIC
-from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
+from weir_streams.kafka.topics import PLUGIN_EVENT_TOPIC
+from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC, SPOOLED_TOPICS
 
 _READ: Final = ("Read", "Describe")
 _WRITE: Final = ("Write", "Describe")
@@ -39,8 +45,7 @@ def least_rights(settings: KafkaSettings) -> list[Right]:
 
 
 def _relay(settings: KafkaSettings) -> Iterator[Right]:
-    written = (*EVENT_TOPICS, EDGE_PAYLOAD_TOPIC, EDGE_PAYLOAD_RESULT_TOPIC, PLUGIN_EVENT_TOPIC)
-    yield from _on_topics(settings, "relay", _WRITE, written)
+    yield from _on_topics(settings, "relay", _WRITE, (*SPOOLED_TOPICS, PLUGIN_EVENT_TOPIC))
 
 
 def _proxy(settings: KafkaSettings) -> Iterator[Right]:
@@ -50,13 +55,15 @@ def _proxy(settings: KafkaSettings) -> Iterator[Right]:
 
 def _collectors(settings: KafkaSettings) -> Iterator[Right]:
     yield from _on_topics(settings, "collect", _READ, (*EVENT_TOPICS, *_CONFIG_TOPICS))
-    yield from _on_topics(settings, "collect", _WRITE, (DEAD_LETTER_TOPIC,))
+    # Its own relay sends these, and the results of payloads that Kafka refuses.
+    written = (DEAD_LETTER_TOPIC, EDGE_PAYLOAD_TOPIC, EDGE_PAYLOAD_RESULT_TOPIC)
+    yield from _on_topics(settings, "collect", _WRITE, written)
     yield Right("collect", "Read", "Group", settings.group("weir.*"))
 
 
 def _control(settings: KafkaSettings) -> Iterator[Right]:
     yield from _on_topics(settings, "control", _READ, (EDGE_PAYLOAD_TOPIC,))
-    yield from _on_topics(settings, "control", _WRITE, (EDGE_PAYLOAD_RESULT_TOPIC,))
+    yield from _on_topics(settings, "control", _WRITE, (EDGE_PAYLOAD_RESULT_TOPIC, DEAD_LETTER_TOPIC))
     yield from _on_topics(settings, "control", (*_READ, "Write"), _CONFIG_TOPICS)
     for operation in _WRITE:
         yield Right("control", operation, "TransactionalId", settings.group(CONFIG_TRANSACTIONAL_ID))

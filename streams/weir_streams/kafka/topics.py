@@ -27,6 +27,7 @@ from weir_streams.events import (
     ALERT_TOPIC,
     ANALYTICS_TOPIC,
     BUDGET_USAGE_TOPIC,
+    DEAD_LETTER_TOPIC,
     PROXY_LOG_TOPIC,
     SPEND_TOPIC,
 )
@@ -39,7 +40,6 @@ from weir_streams.kafka.topic_configs import set_configs
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
 PLUGIN_EVENT_TOPIC: Final = "weir.plugin-event.v1"
-DEAD_LETTER_TOPIC: Final = "weir.dead-letter.v1"
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _MIB: Final = 1024 * 1024

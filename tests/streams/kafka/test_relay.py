@@ -18,13 +18,20 @@ from tests.support.kafka_topics import arrived
 
 from weir_core.clock import Clock, SystemClock, rfc3339
 from weir_streams.errors import LogUnavailableError
-from weir_streams.events import ANALYTICS_TOPIC, EVENT_TOPICS, PROXY_LOG_TOPIC, EncodedEvent
+from weir_streams.events import (
+    ANALYTICS_TOPIC,
+    DEAD_LETTER_TOPIC,
+    EVENT_TOPICS,
+    PROXY_LOG_TOPIC,
+    EncodedEvent,
+)
 from weir_streams.kafka.aside import RefusedFile
 from weir_streams.kafka.publisher import Publisher
 from weir_streams.kafka.relay import Relay
 from weir_streams.kafka.resending import resend
 from weir_streams.kafka.settings import KafkaSettings, RelaySettings
 from weir_streams.kafka.topic_configs import set_configs
+from weir_streams.notices import DeadLetterNotice, SpooledNotices
 from weir_streams.payloads import (
     EDGE_PAYLOAD_RESULT_TOPIC,
     EDGE_PAYLOAD_TOPIC,
@@ -284,6 +291,18 @@ async def test_a_payload_that_kafka_refuses_is_set_aside_and_its_sender_told_so(
     assert (result.event["success"], result.event["dead_letter"]) == (False, True)
     assert "MessageSizeTooLarge" in result.event["error"]
     jsonschema.validate(result.event, event_schema(EDGE_PAYLOAD_RESULT_TOPIC))
+
+
+async def test_notices_of_dead_letters_go_the_way_of_events(kafka: str, tmp_path: Path) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, topics=[DEAD_LETTER_TOPIC])
+    notice = DeadLetterNotice(topic=ANALYTICS_TOPIC, event_id="e-1", collector="sink", reason="away", tries=3)
+    with closing(open_spool(tmp_path)) as spool:
+        SpooledNotices(spool, SystemClock(), RecordingLogger()).write([notice])
+    await drain(tmp_path, settings)
+    [told] = await arrived(settings, [DEAD_LETTER_TOPIC])
+    assert (told.key, told.event["event_id"]) == (b"sink", "e-1")
+    assert told.headers["ce_id"] == told.event["notice_id"]
 
 
 async def test_what_was_set_aside_arrives_once_its_topic_is_mended_and_it_is_sent_again(
