@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import RowMapping
 
@@ -16,6 +15,7 @@ from weir_cli.admin import command_line, existing_store
 from weir_cli.configuration import load_settings
 from weir_cli.errors import CliError
 from weir_cli.options import Config, DataDirFlag
+from weir_cli.printing import output
 from weir_collectors.dead_letter_queries import (
     DeadLetterFilter,
     DeadLetterPage,
@@ -57,7 +57,7 @@ def list_(
     wanted = DeadLetterFilter(collector=collector, kind=kind, state=None if state is None else state.value)
     settings = load_settings(config, {"data_dir": data_dir})
     letters, ranges = asyncio.run(_list(settings, wanted, limit))
-    console = Console()
+    console = output()
     console.print(_table("Dead letters", letters, _LETTER_COLUMNS))
     if state is None and ranges.rows:
         console.print(_table("Ranges", ranges, _RANGE_COLUMNS))
@@ -69,7 +69,7 @@ def show(
 ) -> None:
     """Show one dead letter with its whole event, bodies included, or one range."""
     row = asyncio.run(_find(load_settings(config, {"data_dir": data_dir}), letter_id, of_range))
-    console = Console()
+    console = output()
     for name, value in _readable(row).items():
         console.print(f"[bold]{name}[/bold]: ", end="")
         console.print(value, markup=False, highlight=False)

@@ -28,6 +28,7 @@ from weir_cli.doctor_spool import SpoolFacts, examine_spool, survey, unreadable
 from weir_cli.doctor_store import Origins, examine_database, keyring_of
 from weir_cli.doctor_streams import examine_streams
 from weir_cli.options import Config, DataDirFlag
+from weir_cli.printing import output
 from weir_cli.spools import spool_settings, with_kafka
 from weir_core.clock import SystemClock
 from weir_streams.errors import SpoolFormatError
@@ -66,7 +67,7 @@ def doctor(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(diagnosis), indent=2).decode())
     else:
-        _print(Console(), diagnosis)
+        _print(output(), diagnosis)
     if is_ill(diagnosis.findings):
         raise typer.Exit(1)
 

@@ -18,6 +18,7 @@ from weir_core.clock import SystemClock
 _CHATTY: Final = (
     "alembic",
     "asyncio",
+    "elastic_transport",
     "faust",
     "httpcore2",
     "httpx2",

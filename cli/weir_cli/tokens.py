@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import RowMapping
 
 from weir_cli.admin import command_line, existing_store
 from weir_cli.configuration import load_settings
 from weir_cli.options import Config, DataDirFlag
+from weir_cli.printing import output
 from weir_control.store.kinds import TOKEN
 from weir_control.store.rows import fetch_page
 from weir_control.store.tokens import add_token, remove_token
@@ -67,7 +67,7 @@ def list_(data_dir: DataDirFlag = None, config: Config = None) -> None:
         created = rfc3339(row["created_at_us"])
         bound_to = ", ".join(map(repr, row["namespaces"] or ())) or "all"
         table.add_row(str(row["id"]), row["name"], row["role"], bound_to, row["key_id"] or "-", created)
-    Console().print(table)
+    output().print(table)
 
 
 @app.command()

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from weir_cli.configuration import load_settings
 from weir_cli.kafka import kafka_settings, topic_options
 from weir_cli.options import Config
+from weir_cli.printing import output
 from weir_core.settings import Settings
 from weir_streams.kafka.acls import least_rights
 from weir_streams.kafka.topics import Difference, Topic, open_topic_admin, planned_topics
@@ -39,7 +39,7 @@ def apply(namespace: Namespaces = None, config: Config = None) -> None:
     if not differences:
         typer.echo("All topics are as they should be.")
     for one in differences:
-        typer.echo(f"{'left' if one.note else 'done'}  {one}")
+        typer.echo(f"{'left' if one.note else 'done'}  {one if one.note else one.mended}")
 
 
 @app.command()
@@ -79,11 +79,11 @@ def _print_plan(plan: Sequence[Topic], differences: Sequence[Difference]) -> Non
         differs = "\n".join(str(one).removeprefix(f"{topic.name}: ") for one in own)
         configs = "\n".join(f"{name}={value}" for name, value in topic.configs.items())
         table.add_row(topic.name, str(topic.partitions), configs, differs or "-")
-    Console().print(table)
+    output().print(table)
 
 
 def _print_rights(settings: Settings) -> None:
     table = Table("role", "operation", "resource", "name")
     for right in least_rights(kafka_settings(settings.kafka)):
         table.add_row(right.role, right.operation, right.resource, right.name)
-    Console().print(table)
+    output().print(table)

@@ -107,6 +107,8 @@ class RedriveDesk:
     async def finish_range(self, row: RowMapping) -> None:
         """Note that a range is done with; what it did not find is missing."""
         found = _RANGES.redriven + _RANGES.failed
+        # How many events a replay has is known only now.
+        events = case((_RANGES.events == 0, found), else_=_RANGES.events)
         # What came twice after a crash makes nothing else missing.
         missing = case((_RANGES.events > found, _RANGES.events - found), else_=0)
         async with self._changing() as connection:
@@ -114,6 +116,7 @@ class RedriveDesk:
                 connection,
                 row,
                 state=RangeState.REDRIVEN.value,
+                events=events,
                 missing=missing,
                 redriven_at_us=self._clock.wall_us(),
                 redrive_error=None,

@@ -57,6 +57,7 @@ def test_less_than_the_level_and_the_chatter_of_libraries_is_left_out() -> None:
     structlog.get_logger("weir.x").debug("detail")
     logging.getLogger("uvicorn.error").info("Started server process")
     logging.getLogger("alembic.runtime").info("Context impl")
+    logging.getLogger("elastic_transport.transport").info("PUT /_bulk [status:200]")
     assert lines(stream) == []
 
 

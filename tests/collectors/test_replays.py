@@ -71,6 +71,7 @@ async def test_exactly_the_events_of_the_range_reach_the_collector_and_nobody_el
     row = await settled(engine)
     assert new.got == {f"e{second}.0": 1 for second in range(10, 20)}
     assert (row.state, row.redriven, row.failed, row.missing) == ("redriven", 10, 0, 0)
+    assert row.events == 10
     assert row.reason == "replay of 2027-01-15T08:00:10.000000Z to 2027-01-15T08:00:20.000000Z"
     assert log.committed == offsets
     assert len(host.instances[1].calls) == 30

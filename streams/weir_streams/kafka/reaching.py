@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any, Final
 
 from aiokafka.conn import create_conn  # type: ignore[import-untyped]
@@ -13,6 +14,7 @@ from weir_streams.kafka.failures import translated
 from weir_streams.kafka.settings import KafkaSettings
 
 _DEFAULT_PORT: Final = 9092
+_HANDSHAKE_S: Final = 2.0
 _FOR_CLIENTS_ONLY: Final = frozenset({"bootstrap_servers", "metadata_max_age_ms"})
 
 
@@ -33,7 +35,7 @@ async def reach(settings: KafkaSettings) -> dict[str, Any]:
             await _knock(server, options)
             return options
         except (KafkaError, OSError, TimeoutError) as error:
-            first = first or error
+            first = first or await _explained(error, server, settings)
     with translated(f"a connection to {settings.bootstrap_servers}"):
         raise first or SettingsError("kafka.bootstrap_servers names no server")
 
@@ -44,6 +46,30 @@ async def _knock(server: str, options: dict[str, Any]) -> None:
     async with asyncio.timeout(options["request_timeout_ms"] / 1000):
         connection = await create_conn(host, port, **own)
     connection.close()
+
+
+async def _explained(error: Exception, server: str, settings: KafkaSettings) -> Exception:
+    """The error, or that we speak plainly to a port that wants TLS: the broker only hangs up on that."""
+    if settings.security.uses_tls or not await _speaks_tls(*_address(server)):
+        return error
+    wanted = "SASL_SSL" if settings.security.uses_sasl else "SSL or SASL_SSL"
+    return OSError(
+        f"{server} speaks TLS and kafka.security_protocol is {settings.security.protocol}; set it to {wanted}"
+    )
+
+
+async def _speaks_tls(host: str, port: int) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    # Nothing is sent but the handshake: whose certificate it is does not matter.
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(_HANDSHAKE_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 def _address(server: str) -> tuple[str, int]:

@@ -103,6 +103,13 @@ class Difference(msgspec.Struct, frozen=True):
         tail = f" ({self.note})" if self.note else ""
         return f"{self.topic}: {self.what} is {self.found}, should be {self.wanted}{tail}"
 
+    @property
+    def mended(self) -> str:
+        """The same once it is as it should be."""
+        if self.found is None:
+            return f"{self.topic}: made with {self.wanted}"
+        return f"{self.topic}: {self.what} was {self.found}, is {self.wanted}"
+
 
 def planned_topics(settings: KafkaSettings, options: TopicOptions) -> list[Topic]:
     """Every topic of an installation, in the names of the cluster."""

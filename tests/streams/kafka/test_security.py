@@ -127,6 +127,20 @@ async def test_a_wrong_password_is_said_to_be_one(broker: SecureBroker) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.parametrize(
+    ("protocol", "wanted"), [("PLAINTEXT", "SSL or SASL_SSL"), ("SASL_PLAINTEXT", "SASL_SSL")]
+)
+async def test_plain_talk_to_a_port_that_speaks_tls_is_said_to_be_that(
+    broker: SecureBroker, protocol: str, wanted: str
+) -> None:
+    plain: dict[str, Any] = {"protocol": protocol, "ca_file": None}
+    if protocol == "PLAINTEXT":
+        plain |= {"username": None, "password": None}
+    with pytest.raises(LogUnavailableError, match=f"speaks TLS and .* is {protocol}; set it to {wanted}"):
+        await Publisher.open(broker.settings(**plain), RelaySettings())
+
+
+@pytest.mark.system
 async def test_a_certificate_of_another_authority_is_not_trusted(
     broker: SecureBroker, tmp_path: Path
 ) -> None:

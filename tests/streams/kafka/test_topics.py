@@ -41,6 +41,10 @@ async def test_missing_topics_are_made_and_a_second_run_finds_nothing_to_do(kafk
     made = await apply(settings)
     assert {one.topic for one in made} == {topic.name for topic in planned_topics(settings, SMALL)}
     assert {str(one).partition(": ")[2] for one in made} == {"does not exist"}
+    assert {one.mended.partition(": ")[2] for one in made} == {
+        "made with 1 partitions",
+        "made with 2 partitions",
+    }
     assert await apply(settings) == []
 
 
@@ -94,8 +98,16 @@ async def test_what_an_operator_has_set_on_a_topic_stays(kafka: str) -> None:
 async def test_a_value_that_the_brokers_refuse_is_named(kafka: str) -> None:
     settings = kafka_settings(kafka)
     await apply(settings)
-    with pytest.raises(LogUnavailableError, match=r"weir\.analytics\.v1.*retention\.ms"):
+    with pytest.raises(KafkaRefusedError, match=r"weir\.analytics\.v1.*retention\.ms"):
         await apply(settings, msgspec.structs.replace(SMALL, analytics_ms=-5))
+
+
+@pytest.mark.system
+async def test_more_copies_than_there_are_brokers_is_said_to_be_that(kafka: str) -> None:
+    with pytest.raises(
+        KafkaRefusedError, match=r"replication_factor must not be above the number of brokers"
+    ):
+        await apply(kafka_settings(kafka), msgspec.structs.replace(SMALL, replication_factor=40))
 
 
 async def test_a_topic_that_may_not_be_looked_at_is_no_missing_one() -> None:
