@@ -43,6 +43,7 @@ _KEYS = {
     "ulimits",
     "volumes",
 }
+_DURATIONS = ("interval", "start_period", "timeout")
 _HEALTH_KEYS = {"disable", "interval", "retries", "start_period", "test", "timeout"}
 
 
@@ -192,6 +193,42 @@ def test_every_part_of_a_service_is_one_that_compose_knows() -> None:
         assert service.get("restart") in ("unless-stopped", "no"), name
 
 
+class _NothingTwice(yaml.SafeLoader):
+    """Refuses what compose refuses and YAML's loader passes over: a key that stands twice in one place."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        # Before the merges, which may give again what is given here.
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        assert len(keys) == len(set(keys)), f"{node.start_mark}: a key stands twice"
+        return dict(super().construct_mapping(node, deep))
+
+
+def test_nothing_is_said_twice() -> None:
+    text = (COMPOSE / "compose.yaml").read_text()
+    assert yaml.load(text, _NothingTwice) == stack()
+    with pytest.raises(AssertionError, match="twice"):
+        yaml.load(text + "name: other\n", _NothingTwice)
+
+
+def test_every_value_is_of_a_kind_that_compose_takes() -> None:
+    for name, service in stack()["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            # An unquoted true or 1.10 would not arrive as it is written.
+            assert isinstance(value, str), f"{name}: {variable} is not quoted"
+        for part in ("command", "ports", "volumes", "profiles"):
+            assert all(isinstance(item, str) for item in service.get(part, ())), f"{name}: {part}"
+        check = service.get("healthcheck", {})
+        if not check.get("disable"):
+            assert check.get("test", ["CMD"])[0] in ("CMD", "CMD-SHELL"), name
+        waits = [service.get("stop_grace_period", "1s"), *(check.get(key, "1s") for key in _DURATIONS)]
+        assert all(re.fullmatch(r"\d+(ms|s|m|h)", wait) for wait in waits), f"{name}: {waits}"
+
+
+def test_every_value_that_is_filled_in_says_what_to_do_when_it_is_missing() -> None:
+    text = (COMPOSE / "compose.yaml").read_text()
+    assert text.count("$") == len(re.findall(r"\$\{\w+:\?[^{}]+\}", text))
+
+
 def test_who_waits_for_a_service_waits_for_something_that_comes() -> None:
     services = stack()["services"]
     for name, service in services.items():
@@ -232,11 +269,10 @@ def test_the_smoke_test_is_called_as_it_is_written_with_services_of_the_stack() 
     assert hosts <= set(service["depends_on"])
 
 
-def test_compose_itself_takes_the_file_where_it_is_installed() -> None:
-    """A machine without it has the tests above, which know less."""
+def test_compose_itself_takes_the_file() -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
-        return
+        pytest.skip("docker compose is not on this machine; the tests above hold its file against less")
     done = subprocess.run(
         [docker, "compose", "-f", str(COMPOSE / "compose.yaml"), "--profile", "smoke", "config", "--quiet"],
         env={**os.environ, **dict.fromkeys(asked_secrets(), "x")},
