@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from weir_cli.beside import running_beside
 from weir_cli.bootstrap import database_url
 from weir_cli.collector_defaults import with_elasticsearch_url
 from weir_cli.collector_metrics import CollectorMetrics
@@ -64,12 +65,16 @@ async def run_alone(context: RoleContext) -> None:
     engine = create_engine(database_url(settings, context.data_dir))
     async with AsyncExitStack() as opened:
         opened.push_async_callback(engine.dispose)
-        opened.callback(asyncio.create_task(follower.run()).cancel)
+        await opened.enter_async_context(running_beside([follower.run()]))
         if not context.data_dir.lock.exists():
             # There is no gateway here whose relay delivers what plugins send. What is left over at the end
             # follows after the next start.
-            opened.callback(asyncio.create_task(relay_of(context).run(asyncio.Event())).cancel)
+            await opened.enter_async_context(running_beside([_relay_forever(context)]))
         await _run(context, feed, partial(_report_to_database, context, engine))
+
+
+async def _relay_forever(context: RoleContext) -> None:
+    await relay_of(context).run(asyncio.Event())
 
 
 async def _run(
@@ -124,8 +129,8 @@ async def _run(
         )
         books = Bookkeeping(context, engine, log)
         context.stop.unfinished = lambda: _unfinished(worker.status(), books.accountant)
-        for watching in _watching(context, registry, worker, host, books, reporting):
-            opened.callback(asyncio.create_task(watching).cancel)
+        watching = _watching(context, registry, worker, host, books, reporting)
+        await opened.enter_async_context(running_beside(watching))
         spare_the_collector()
         await books.run_beside(worker.run, context.stop.stopping)
 

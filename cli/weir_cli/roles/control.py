@@ -7,7 +7,6 @@ process among them leads: it alone publishes into the topics and delivers.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from contextlib import AsyncExitStack
 from functools import partial
@@ -18,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weir_cli.asgi import serve_until
+from weir_cli.beside import running_beside
 from weir_cli.bootstrap import database_url
 from weir_cli.control_app import ControlApp
 from weir_cli.control_metrics import ControlMetrics
@@ -49,7 +49,7 @@ async def run(context: RoleContext) -> None:
         if shares_configuration(context.settings):
             leader = _lead(context, store.engine, opened)
             await _publish(_into_topics(context, store, leader, opened), opened)
-            _exchange_reports(context, store, service, opened)
+            await _exchange_reports(context, store, service, opened)
         await run_studio(context, service, leader, opened)
         apps = {management: service.app, reports: service.internal_app}
         await serve_until(context.stop.stopping, apps)
@@ -63,11 +63,11 @@ async def run_alone(context: RoleContext) -> None:
         leader = _lead(context, store.engine, opened)
         publisher = _into_topics(context, store, leader, opened)
         service = await _start(context, store, publisher, opened)
-        _exchange_reports(context, store, service, opened)
+        await _exchange_reports(context, store, service, opened)
         await run_studio(context, service, leader, opened)
         registry = CollectorRegistry()
         metrics = ControlMetrics(registry, leader, publisher)
-        opened.callback(asyncio.create_task(metrics.show_forever()).cancel)
+        await opened.enter_async_context(running_beside([metrics.show_forever()]))
         apps: dict[socket.socket, Any] = {
             management: ControlApp(service.app, registry, is_public=not is_loopback(management)),
             reports: service.internal_app,
@@ -107,12 +107,12 @@ def _into_topics(context: RoleContext, store: Store, leader: Leader, opened: Asy
     return Publisher(store, topics, leader=leader)
 
 
-def _exchange_reports(
+async def _exchange_reports(
     context: RoleContext, store: Store, service: ControlService, opened: AsyncExitStack
 ) -> None:
     place = instance_name(context.data_dir.root, context.name)
     exchange = ReportExchange(store.engine, service.workers, place)
-    opened.callback(asyncio.create_task(exchange.run()).cancel)
+    await opened.enter_async_context(running_beside([exchange.run()]))
 
 
 async def _publish(publisher: Publisher, opened: AsyncExitStack) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Final
 
 import httpx2
@@ -11,6 +10,7 @@ import msgspec
 from structlog.typing import FilteringBoundLogger
 
 from weir_cli.asgi import serve_until
+from weir_cli.beside import running_beside
 from weir_cli.following import ConfigFollower
 from weir_cli.kafka import kafka_settings
 from weir_cli.roles.context import RoleContext
@@ -38,9 +38,7 @@ async def run(context: RoleContext) -> None:
         settings.edge_namespace,
         context.logger,
     )
-    async with AsyncExitStack() as opened:
-        for job in (follower.run(), pass_on(workers, settings, context.logger)):
-            opened.callback(asyncio.create_task(job).cancel)
+    async with running_beside([follower.run(), pass_on(workers, settings, context.logger)]):
         await serve_until(context.stop.stopping, {reports: create_internal_app(workers)})
 
 

@@ -6,13 +6,13 @@ import asyncio
 import copy
 import os
 from collections.abc import Coroutine, Iterator
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from weir_cli.beside import running_beside
 from weir_cli.kafka import kafka_settings, relay_settings
 from weir_cli.relay_metrics import RelayMetrics
 from weir_cli.role_health import HealthApp, serve_health
@@ -34,10 +34,7 @@ async def run(context: RoleContext) -> None:
     """
     relay = relay_of(context)
     context.stop.unfinished = lambda: _unfinished(relay.status)
-    remaining = 0
-    async with AsyncExitStack() as opened:
-        for watching in _watching(context, relay):
-            opened.callback(asyncio.create_task(watching).cancel)
+    async with running_beside(_watching(context, relay)):
         remaining = await relay.run(context.stop.stopping)
     if remaining:
         context.logger.error(

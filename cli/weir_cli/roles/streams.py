@@ -6,7 +6,6 @@ import asyncio
 import copy
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
+from weir_cli.beside import running_beside
 from weir_cli.kafka import instance_name, kafka_settings, relay_settings
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.stopping import StopSignal
@@ -63,9 +63,7 @@ async def run(context: StreamsContext) -> None:
     """
     app = app_of(context)
     context.stop.unfinished = lambda: _unfinished(app.status)
-    async with AsyncExitStack() as opened:
-        for watching in _watching(context, app):
-            opened.callback(asyncio.create_task(watching).cancel)
+    async with running_beside(_watching(context, app)):
         await app.run(context.stop.stopping)
 
 

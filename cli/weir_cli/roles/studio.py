@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
+from weir_cli.beside import running_beside
 from weir_cli.kafka import instance_name, open_event_log
 from weir_cli.payload_metrics import DeliveryMetrics
 from weir_cli.roles.context import RoleContext
@@ -57,13 +58,8 @@ async def run_studio(
             jobs.create_task(studio.run())
             jobs.create_task(_show_forever(studio, DeliveryMetrics(CollectorRegistry())))
 
-    delivering = asyncio.create_task(deliver() if leader is None else leader.while_leading(deliver))
-
-    async def stop() -> None:
-        delivering.cancel()
-        await asyncio.gather(delivering, return_exceptions=True)
-
-    opened.push_async_callback(stop)
+    delivering = deliver() if leader is None else leader.while_leading(deliver)
+    await opened.enter_async_context(running_beside([delivering]))
 
 
 async def _show_forever(studio: Studio, metrics: DeliveryMetrics) -> None:
