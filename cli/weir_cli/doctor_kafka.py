@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -18,19 +18,26 @@ from weir_streams.kafka.failures import translated
 from weir_streams.kafka.reaching import reach
 from weir_streams.kafka.settings import KafkaSettings
 from weir_streams.kafka.topics import open_topic_admin, planned_topics
+from weir_streams.payloads import RESULT_GROUPS
 
 AREA: Final = "kafka"
 _OURS: Final = "weir."
+_OF_ONE_PROCESS: Final = (RESULT_GROUPS, "weir.streams.")
+_EMPTY: Final = "Empty"
 _PATIENCE_S: Final = 5.0
 
 
 class KafkaGroupLag(msgspec.Struct, frozen=True):
-    """One group in one topic; ``late`` says that it stands before half of the topic's retention."""
+    """One group in one topic; ``late`` says that it stands before half of the topic's retention.
+
+    ``retired``: the group is one process's own and has no member, so that nobody waits for what it lacks.
+    """
 
     group: str
     topic: str
     events: int
     late: bool
+    retired: bool = False
 
 
 async def examine_kafka(patient: Patient) -> tuple[list[Finding], list[KafkaGroupLag]]:
@@ -47,7 +54,7 @@ async def examine_kafka(patient: Patient) -> tuple[list[Finding], list[KafkaGrou
         return [
             wrong(AREA, str(error), "start the brokers or correct kafka.*; the spool keeps events meanwhile")
         ], []
-    return [*findings, *map(_lag_finding, lags)], lags
+    return [*findings, *map(lag_finding, lags)], lags
 
 
 async def group_lags(
@@ -68,9 +75,21 @@ async def group_lags(
         with translated("reading the groups' offsets"):
             found = []
             names = [name for name, *_ in await admin.list_consumer_groups()]
-            for group in sorted(name for name in names if name.startswith(settings.group(_OURS))):
-                found += await _lags_of(admin, reader, group, retention_ms, now_ms)
+            ours = sorted(name for name in names if name.startswith(settings.group(_OURS)))
+            retired = await _retired(admin, settings, ours)
+            for group in ours:
+                found += [
+                    msgspec.structs.replace(lag, retired=group in retired)
+                    for lag in await _lags_of(admin, reader, group, retention_ms, now_ms)
+                ]
     return found
+
+
+async def _retired(admin: Any, settings: KafkaSettings, groups: Sequence[str]) -> set[str]:
+    """Those that belong to one process each and that nobody is a member of."""
+    own = tuple(settings.group(name) for name in _OF_ONE_PROCESS)
+    described = await admin.describe_consumer_groups([group for group in groups if group.startswith(own)])
+    return {name for answer in described for _, name, state, *_ in answer.groups if state == _EMPTY}
 
 
 async def _lags_of(
@@ -117,8 +136,15 @@ def _retentions(patient: Patient, settings: KafkaSettings) -> dict[str, int]:
     return {one.name: int(one.configs["retention.ms"]) for one in plan if "retention.ms" in one.configs}
 
 
-def _lag_finding(lag: KafkaGroupLag) -> Finding:
+def lag_finding(lag: KafkaGroupLag) -> Finding:
+    """What is to be said of a group's lag."""
     line = f"group {lag.group} is {lag.events} events behind in {lag.topic}"
+    if lag.retired:
+        return note(
+            AREA,
+            f"{line}, and its process is away",
+            "start it; Kafka forgets a group whose process is gone for good (offsets.retention.minutes)",
+        )
     if lag.late:
         fix = "add collector workers, see their log and breakers, or lengthen the topic's retention"
         return wrong(AREA, f"{line}, past half of its retention", fix)

@@ -10,7 +10,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.cli.conftest import Weir
 
-from weir_cli.doctor_kafka import group_lags
+from weir_cli.doctor_findings import Level
+from weir_cli.doctor_kafka import group_lags, lag_finding
 from weir_core.clock import SystemClock
 from weir_streams.events import ANALYTICS_TOPIC
 from weir_streams.kafka.settings import KafkaSettings
@@ -26,7 +27,7 @@ def cluster(kafka: str, monkeypatch: pytest.MonkeyPatch) -> KafkaSettings:
     return settings
 
 
-async def events_and_a_group(settings: KafkaSettings) -> TopicPartition:
+async def events_and_a_group(settings: KafkaSettings, group: str = "weir.accountant") -> TopicPartition:
     """Three events in a topic, one of which a group has committed."""
     place = TopicPartition(settings.topic(ANALYTICS_TOPIC), 0)
     async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers) as producer:
@@ -34,7 +35,7 @@ async def events_and_a_group(settings: KafkaSettings) -> TopicPartition:
             await producer.send_and_wait(place.topic, b"{}", partition=0)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers,
-        group_id=settings.group("weir.accountant"),
+        group_id=settings.group(group),
         enable_auto_commit=False,
     )
     await consumer.start()
@@ -60,4 +61,17 @@ async def test_a_groups_lag_is_told_without_joining_it(cluster: KafkaSettings, w
     now_ms = SystemClock().wall_us() // 1000
     for retention_ms, late in ((3_600_000, False), (-3_600_000, True)):
         (lag,) = await group_lags(cluster, {place.topic: retention_ms}, now_ms)
-        assert (lag.topic, lag.events, lag.late) == (place.topic, 2, late)
+        assert (lag.topic, lag.events, lag.late, lag.retired) == (place.topic, 2, late, False)
+
+
+async def test_what_a_process_that_is_gone_has_not_read_is_not_wrong(
+    cluster: KafkaSettings, weir: Weir
+) -> None:
+    await asyncio.to_thread(weir, "topics", "apply")
+    place = await events_and_a_group(cluster, "weir.edge-results.old-host-proxy-0")
+    # Before half of the retention, by which any other group would be late.
+    (lag,) = await group_lags(cluster, {place.topic: -3_600_000}, SystemClock().wall_us() // 1000)
+    assert (lag.events, lag.retired) == (2, True)
+    finding = lag_finding(lag)
+    assert finding.level is Level.NOTE
+    assert "its process is away" in finding.what

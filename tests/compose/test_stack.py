@@ -35,6 +35,7 @@ _KEYS = {
     "depends_on",
     "environment",
     "healthcheck",
+    "hostname",
     "image",
     "ports",
     "profiles",
@@ -280,3 +281,13 @@ def test_compose_itself_takes_the_file() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_role_that_keeps_something_has_a_host_name_that_outlives_its_container() -> None:
+    keeping = {
+        name
+        for name, service in stack()["services"].items()
+        if any(str(volume).endswith(":/var/lib/weir") for volume in service.get("volumes", ()))
+    }
+    assert {"control", "proxy-a", "proxy-b", "collector-1", "collector-2", "streams"} <= keeping
+    assert {stack()["services"][name].get("hostname") for name in keeping} == keeping
