@@ -57,6 +57,7 @@ class Dispatch:
         self._ids = ids
         self._forms: dict[tuple[Partition, int], tuple[Form, str]] = {}
         self._stamps = Stamps(clock)
+        self._aside: set[tuple[Partition, int]] = set()
 
     def prepare(self, records: Iterable[LogRecord]) -> tuple[list[Outgoing], list[Unsendable]]:
         """What to send, in order, and what to set aside instead."""
@@ -73,6 +74,14 @@ class Dispatch:
             except (msgspec.DecodeError, ValueError) as error:
                 unsendable.append(Unsendable(record, f"it is no event: {error}"))
         return outgoing, unsendable
+
+    def not_aside(self, unsendable: Iterable[Unsendable]) -> list[Unsendable]:
+        """Those that were not set aside before: what is read again for another one's refusal was."""
+        return [one for one in unsendable if _place(one.record) not in self._aside]
+
+    def set_aside(self, unsendable: Iterable[Unsendable]) -> None:
+        """Take note of what is kept elsewhere now."""
+        self._aside.update(_place(one.record) for one in unsendable)
 
     def results(self, unsendable: Iterable[Unsendable]) -> list[Outgoing]:
         """What to send to those who wait to hear of a payload that control will not get."""
@@ -103,6 +112,7 @@ class Dispatch:
         """Take note of what is delivered or set aside: everything below these numbers."""
         for place in [place for place in self._forms if place[1] < ends.get(place[0], 0)]:
             del self._forms[place]
+        self._aside = {place for place in self._aside if place[1] >= ends.get(place[0], 0)}
 
     def _result(self, unsendable: Unsendable) -> Outgoing | None:
         record = unsendable.record
@@ -134,3 +144,7 @@ class Dispatch:
             alone=form is not Form.WHOLE,
             stamp=stamp,
         )
+
+
+def _place(record: LogRecord) -> tuple[Partition, int]:
+    return record.partition, record.offset

@@ -208,7 +208,7 @@ class Relay:
     async def _send(self, publisher: Publisher, records: Sequence[LogRecord]) -> _Round:
         outgoing, unsendable = self._dispatch.prepare(records)
         if unsendable:
-            await self._set_aside(unsendable)
+            await self._set_aside(self._dispatch.not_aside(unsendable))
             outgoing += self._dispatch.results(unsendable)
         size = sum(len(record.value or b"") for record in outgoing)
         await self._pace.spend(size)
@@ -240,7 +240,10 @@ class Relay:
         self._dispatch.forget(finished.ends)
 
     async def _set_aside(self, unsendable: Sequence[Unsendable]) -> None:
+        if not unsendable:
+            return
         await asyncio.to_thread(self._refused.append, unsendable)
+        self._dispatch.set_aside(unsendable)
         self.status.events_set_aside += len(unsendable)
         self.status.bytes_aside = self._refused.size()
         for one in unsendable:

@@ -293,6 +293,22 @@ async def test_a_payload_that_kafka_refuses_is_set_aside_and_its_sender_told_so(
     jsonschema.validate(result.event, event_schema(EDGE_PAYLOAD_RESULT_TOPIC))
 
 
+async def test_what_is_read_again_for_another_refusal_is_set_aside_only_once(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = kafka_settings(kafka)
+    await make_topics(settings, topics=[*EVENT_TOPICS, EDGE_PAYLOAD_TOPIC], **{"max.message.bytes": "6000"})
+    await make_topics(settings, topics=[EDGE_PAYLOAD_RESULT_TOPIC])
+    relay = msgspec.structs.replace(QUICK, compression="none")
+    with closing(open_spool(tmp_path)) as spool:
+        # Without bodies to leave out, the payload is given up a try before the proxy log is.
+        spool.append_event(partial(encoded_payload, "p-1", "x" * 9000))
+        append(spool, 4, path="/" + "p" * 8000)
+    status = (await drain(tmp_path, settings, relay)).status
+    assert status.events_set_aside == 2
+    assert len((tmp_path / "relay" / "refused.jsonl").read_bytes().splitlines()) == 2
+
+
 async def test_notices_of_dead_letters_go_the_way_of_events(kafka: str, tmp_path: Path) -> None:
     settings = kafka_settings(kafka)
     await make_topics(settings, topics=[DEAD_LETTER_TOPIC])

@@ -77,6 +77,24 @@ def test_a_call_that_was_killed_is_gone_on_with_before_what_came_since(tmp_path:
     assert numbers_in_spool(tmp_path) == [1, 2]
 
 
+def test_killed_before_the_file_is_gone_it_sends_the_same_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = set_aside(tmp_path, 1, 2)
+
+    def killed(_: RefusedFile) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RefusedFile, "done", killed)
+        with pytest.raises(KeyboardInterrupt):
+            resend(file, opener(tmp_path))
+    assert resend(file, opener(tmp_path)) == Resent(events=2)
+    first, second, *again = all_events(tmp_path)
+    assert again == [first, second]
+    assert file.size() == 0
+
+
 def test_a_disk_that_refuses_leaves_everything_in_the_file(tmp_path: Path) -> None:
     file = set_aside(tmp_path, 1, 2)
     kept = file.size()
