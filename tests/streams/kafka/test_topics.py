@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import pytest
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import (
+    InvalidConfigurationError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from tests.streams.kafka.bench import admin_client, kafka_settings
 
 from weir_streams.errors import KafkaRefusedError, LogUnavailableError
@@ -119,6 +125,29 @@ async def test_a_topic_that_may_not_be_looked_at_is_no_missing_one() -> None:
     plan = planned_topics(KafkaSettings(bootstrap_servers="unused"), SMALL)
     with pytest.raises(KafkaRefusedError, match=r"weir\.proxy-log\.v1"):
         await TopicAdmin(Forbidden()).apply(plan)
+
+
+async def test_a_broker_before_the_bounds_of_timestamps_gets_topics_without_them() -> None:
+    made: dict[str, dict[str, str]] = {}
+
+    class Answer(NamedTuple):
+        topic_errors: list[tuple[str, int, str]]
+
+    class OldBroker:
+        async def describe_topics(self, topics: list[str]) -> list[dict[str, object]]:
+            return [{"topic": topic, "error_code": UnknownTopicOrPartitionError.errno} for topic in topics]
+
+        async def create_topics(self, topics: list[NewTopic]) -> Answer:
+            [topic] = topics
+            unknown = any(name.startswith("message.timestamp") for name in topic.topic_configs)
+            if not unknown:
+                made[topic.name] = topic.topic_configs
+            return Answer([(topic.name, InvalidConfigurationError.errno if unknown else 0, "")])
+
+    plan = planned_topics(KafkaSettings(bootstrap_servers="unused"), SMALL)
+    await TopicAdmin(OldBroker()).apply(plan)
+    assert set(made) == {topic.name for topic in plan}
+    assert all("max.message.bytes" in configs for configs in made.values())
 
 
 async def test_brokers_that_are_away_are_a_retryable_error() -> None:
