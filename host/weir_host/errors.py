@@ -10,7 +10,7 @@
 | a handler is still at work when its deadline passes     | PluginTimeoutError     | yes                  |
 | a handler answers what no handler may answer            | PluginProtocolError    | no                   |
 | its process cannot take a message of that size          | PluginTooLargeError    | no                   |
-| its process goes away in the middle of a call           | PluginNotReadyError    | yes                  |
+| its process goes away in the middle of a call           | PluginLostError        | yes                  |
 
 What a failure means for the call (refuse it, or go on without the plugin) is not decided in this room.
 """
@@ -34,6 +34,10 @@ class PluginNotReadyError(PluginError):
     """A plugin cannot be called now; its state and reason say why."""
 
     retryable = True
+
+
+class PluginLostError(PluginNotReadyError):
+    """A plugin's process went away in the middle of a call, which may be what ended it."""
 
 
 class PluginCallError(PluginError):

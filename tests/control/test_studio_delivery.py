@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -170,6 +171,28 @@ async def test_a_plugin_that_cannot_start_is_waited_for_and_not_passed_over(deli
     gone = msgspec.structs.replace(plugin(7), command="python://no.such:Receiver")
     verdict = await (await delivery_of(gone, plugin(8))).attempt(waiting(), set())
     assert (verdict.kind, names()) == ("nobody", [])
+
+
+DIES = """
+import os
+from weir_sdk import BasePlugin, serve
+
+class Dies(BasePlugin):
+    async def accept_edge_payload(self, ctx, payload):
+        os._exit(9)
+
+serve(Dies)
+"""
+
+
+async def test_a_payload_that_ends_the_plugins_process_has_failed(
+    delivery_of: DeliveryOf, tmp_path: Path
+) -> None:
+    program = tmp_path / "dies.py"
+    program.write_text(DIES)
+    dies = msgspec.structs.replace(plugin(7), command=f"file://{program}")
+    verdict = await (await delivery_of(dies)).attempt(waiting(), set())
+    assert (verdict.kind, "'plugin-7'" in verdict.error) == ("failed", True)
 
 
 def cannot_start(number: int) -> Plugin:

@@ -25,7 +25,13 @@ from tests.host.programs import (
 
 from weir_core.snapshot import Snapshot
 from weir_host.calls import CallInfo
-from weir_host.errors import PluginCallError, PluginNotReadyError, PluginTimeoutError, PluginTooLargeError
+from weir_host.errors import (
+    PluginCallError,
+    PluginLostError,
+    PluginNotReadyError,
+    PluginTimeoutError,
+    PluginTooLargeError,
+)
 from weir_host.host import PluginHost
 from weir_host.invoke import call_with_deadline
 from weir_host.limits import HostLimits
@@ -70,7 +76,7 @@ class TestLosing:
         host = child_host()
         await host.apply(Snapshot(1, [a_plugin(program(WIRE_PLUGIN))]), LONG)
         first = await pid_of(host, call)
-        with pytest.raises(PluginNotReadyError, match="'child'"):
+        with pytest.raises(PluginLostError, match="'child'"):
             await answer_of(host, end, call)
         await until_restarted(host)
         assert await pid_of(host, call) != first
@@ -113,7 +119,7 @@ class TestLosing:
         os.kill(pid, signal.SIGKILL)
         answers = await asyncio.gather(*hanging, return_exceptions=True)
         os.kill(daemon, signal.SIGKILL)
-        assert {type(answer) for answer in answers} == {PluginNotReadyError}
+        assert {type(answer) for answer in answers} == {PluginLostError}
 
     async def test_pauses_between_crashes_grow(
         self, host_of: HostOf, program: ProgramOf, call: CallInfo, sleep: Any

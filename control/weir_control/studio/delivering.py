@@ -10,7 +10,7 @@ from typing import Final, Literal
 from weir_control.studio.inbox import Waiting
 from weir_core.clock import Clock
 from weir_core.snapshot import Snapshot
-from weir_host.errors import PluginError, PluginNotReadyError
+from weir_host.errors import PluginError, PluginLostError, PluginNotReadyError
 from weir_host.host import PluginHost
 from weir_host.instance import Instance
 from weir_host.invoke import call_with_deadline
@@ -112,6 +112,9 @@ class Delivery:
                 loop = asyncio.get_running_loop()
                 call = plugin.edge_payload(_shown(waiting))
                 answer = await call_with_deadline(call, loop.time() + self._timeout_s, loop)
+        except PluginLostError as error:
+            # It may be this payload that it cannot bear, so that the tries have to end.
+            return Verdict("failed", str(error))
         except PluginNotReadyError as error:
             self._away_since.setdefault(plugin.plugin_id, self._clock.monotonic())
             return Verdict("nobody", str(error))

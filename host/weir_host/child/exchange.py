@@ -20,6 +20,7 @@ from grpc import aio
 from weir_host.errors import (
     PluginCallError,
     PluginError,
+    PluginLostError,
     PluginNotReadyError,
     PluginProtocolError,
     PluginTooLargeError,
@@ -94,7 +95,7 @@ class Exchange:
             # It is either our caller who has gone, or the process.
             caller = asyncio.current_task()
             if self._lost is not None and (caller is None or not caller.cancelling()):
-                raise PluginNotReadyError(f"{self._plugin}: {self._lost}") from None
+                raise PluginLostError(f"{self._plugin}: {self._lost}") from None
             self._given_up += 1
             raise
         finally:
@@ -121,7 +122,7 @@ class Exchange:
             )
         match error.code():
             case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
-                return PluginNotReadyError(f"{self._plugin}: its process went away during {handler}")
+                return PluginLostError(f"{self._plugin}: its process went away during {handler}")
             case grpc.StatusCode.RESOURCE_EXHAUSTED if _TOO_LARGE in details:
                 return PluginTooLargeError(f"{self._plugin} cannot take the message for {handler}: {details}")
         return PluginCallError(f"{self._plugin}: {handler} raised {details or error.code().name}")
