@@ -14,11 +14,14 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 from tests.support.documents import add_collector, documents
 from tests.support.gateway import eventually
+from tests.support.kafka_topics import arrived
 from tests.support.records import KINDS
 from tests.support.world import CHAT, QUESTION, World, open_world
 from tests.system.test_kafka_gateway import applied, kafka_options, weir
 
 from weir_cli.mock_upstream.process import running
+from weir_streams.events import DEAD_LETTER_TOPIC
+from weir_streams.kafka.settings import KafkaSettings
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -47,7 +50,8 @@ def prefix() -> str:
 async def test_a_replayed_day_gives_a_new_collector_the_same_documents_and_a_redrive_what_it_refused(
     kafka: str, elasticsearch: str, client: AsyncElasticsearch, prefix: str, tmp_path: Path
 ) -> None:
-    options = kafka_options(await applied(kafka))
+    settings = await applied(kafka)
+    options = kafka_options(settings)
     late = f"{prefix}-late"
     with running(tmp_path / "calls.jsonl") as upstream:
         async with open_world(tmp_path / "data", upstream, **options) as world:
@@ -64,6 +68,7 @@ async def test_a_replayed_day_gives_a_new_collector_the_same_documents_and_a_red
             second = await documents_of(client, late, fitting)
             letters = await dead_letters(world, {misfit: len(KINDS)})
             assert all("document_parsing_exception" in letter["reason"] for letter in letters)
+            await expect_notices(settings, letters)
             await take_anything(client, late)
             for letter in letters:
                 redrive = f"/api/v1/dead-letters/{letter['id']}/redrive"
@@ -118,6 +123,18 @@ async def take_anything(client: AsyncElasticsearch, prefix: str) -> None:
     """The admin mends it."""
     fields = {"client_request_id": {"type": "long", "ignore_malformed": True}}
     await client.indices.put_mapping(index=f"{prefix}-*", properties=fields)
+
+
+async def expect_notices(settings: KafkaSettings, letters: list[dict[str, Any]]) -> None:
+    """Kafka tells of each of these dead letters."""
+
+    async def told() -> bool:
+        notices = [record.event for record in await arrived(settings, [DEAD_LETTER_TOPIC])]
+        return {(one["event_id"], one["collector"]) for one in notices} == {
+            (letter["event_id"], letter["collector"]) for letter in letters
+        }
+
+    await eventually(told, "notices of dead letters", within_s=30)
 
 
 async def dead_letters(world: World, expected: dict[str, int]) -> list[dict[str, Any]]:
