@@ -174,7 +174,9 @@ class Gateway:
             if not cursor:
                 return found
 
-    async def recorded(self, kind: str, count: int, **filters: Any) -> list[dict[str, Any]]:
+    async def recorded(
+        self, kind: str, count: int, *, within_s: float = 30.0, **filters: Any
+    ) -> list[dict[str, Any]]:
         """Wait until at least ``count`` records of a kind are there, and return them all."""
         found: list[dict[str, Any]] = []
 
@@ -183,7 +185,7 @@ class Gateway:
             found = await self.records(kind, **filters)
             return len(found) >= count
 
-        await eventually(enough, f"{count} {kind} records {filters}")
+        await eventually(enough, f"{count} {kind} records {filters}", within_s=within_s)
         return found
 
     async def _refuses_connections(self) -> bool:

@@ -164,5 +164,5 @@ async def check_the_books(at: Pair) -> None:
 
     await eventually(summed_up, "every call is in the summary", within_s=60 + WINDOW_S)
     for kind in KINDS:
-        found = await at.with_kafka.gateway.recorded(kind, len(at.answered))
+        found = await at.with_kafka.gateway.recorded(kind, len(at.answered), within_s=150)
         assert Counter(record["request_id"] for record in found) == Counter(at.answered)
