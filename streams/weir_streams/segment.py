@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgspec
 
-from weir_streams.calls import CALL_TOPICS, CallRecord, StoredEvent, decode_call, encode_call
+from weir_streams.calls import CallRecord, encode_call
 from weir_streams.errors import SpoolFormatError
 from weir_streams.events import (
     ANALYTICS_TOPIC,
@@ -24,6 +24,7 @@ from weir_streams.events import (
     EncodedEvent,
 )
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
+from weir_streams.stored_calls import CALL_TOPICS, StoredEvent, decode_call
 
 VERSION: Final = 2
 _READABLE: Final = (1, 2)

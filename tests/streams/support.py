@@ -13,7 +13,7 @@ import msgspec
 
 from weir_core.clock import SystemClock, rfc3339
 from weir_streams.admission import Admission, EventIds
-from weir_streams.calls import CallRecord, StoredEvent
+from weir_streams.calls import CallRecord
 from weir_streams.events import Analytics, BudgetUsage, EncodedEvent, Event, Latency, ProxyLog
 from weir_streams.families import encode_family
 from weir_streams.home import spool_directories
@@ -23,6 +23,7 @@ from weir_streams.reports import Damage
 from weir_streams.segment import Record
 from weir_streams.settings import KIB, SpoolSettings
 from weir_streams.spool import Spool
+from weir_streams.stored_calls import StoredEvent
 
 STARTED_US = 1_790_000_000_000_000
 SMALL = SpoolSettings(segment_bytes=128 * KIB, slots=64, slot_reserve_bytes=16 * KIB, sync_interval_s=0.01)
