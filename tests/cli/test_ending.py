@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO
 
 import pytest
+from tests.streams.support import append, open_spool
 from tests.support.environment import weir_environment
 
 from weir_cli.ending import relay_deadline_s, stop_deadline_s
@@ -103,6 +105,8 @@ def test_a_relay_has_the_time_to_deliver_what_is_left() -> None:
 
 
 def test_a_relay_that_waits_for_kafka_ends_when_it_is_asked_twice(start: Start, tmp_path: Path) -> None:
+    with closing(open_spool(tmp_path)) as spool:
+        append(spool, 1)
     role = start(
         *(WEIR, "relay", "--data-dir", tmp_path),
         kafka_bootstrap_servers="127.0.0.1:1",

@@ -131,6 +131,9 @@ class Relay:
     async def _relay_until_drained(self, stop: asyncio.Event) -> None:
         while True:
             try:
+                # Without anything to deliver there is no need to wait for brokers that are away.
+                if stop.is_set() and self._failures and not await self._count_left():
+                    return
                 await self._relay(stop)
                 return
             except RecordRefusedError as error:

@@ -147,6 +147,24 @@ async def test_while_kafka_is_away_what_waits_is_known_and_grows(tmp_path: Path)
     assert relay.status.backlog.oldest_us is not None
 
 
+async def test_a_stop_does_not_wait_for_a_kafka_that_is_away_when_nothing_is_left(tmp_path: Path) -> None:
+    tried = asyncio.Event()
+
+    async def connect() -> Publisher:
+        tried.set()
+        raise LogUnavailableError("no broker answers")
+
+    never = msgspec.structs.replace(QUICK, drain_s=3600)
+    relay = Relay(tmp_path, connect=connect, settings=never, clock=SystemClock(), logger=RecordingLogger())
+    open_spool(tmp_path).close()
+    stop = asyncio.Event()
+    draining = asyncio.create_task(relay.run(stop))
+    await tried.wait()
+    stop.set()
+    async with asyncio.timeout(30):
+        assert await draining == 0
+
+
 async def test_the_events_of_a_key_and_spool_keep_their_order(kafka: str, tmp_path: Path) -> None:
     settings = kafka_settings(kafka)
     await make_topics(settings, partitions=4)
