@@ -1,4 +1,4 @@
-"""The JSON Schemas (2020-12) that ship with the package, for readers in any language."""
+"""The JSON Schemas (2020-12) and the AsyncAPI document that ship with the package, for readers in any language."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weir_streams.events import (
 )
 from weir_streams.payloads import EDGE_PAYLOAD_RESULT_TOPIC, EDGE_PAYLOAD_TOPIC
 
-_FILE_OF_TOPIC: Final = {
+FILE_OF_TOPIC: Final = {
     PROXY_LOG_TOPIC: "proxy_log.v1.json",
     ANALYTICS_TOPIC: "analytics.v1.json",
     BUDGET_USAGE_TOPIC: "budget_usage.v1.json",
@@ -27,6 +27,7 @@ _FILE_OF_TOPIC: Final = {
     ALERT_TOPIC: "alert.v1.json",
     DEAD_LETTER_TOPIC: "dead_letter.v1.json",
 }
+"""The schema of each topic's values."""
 
 
 def event_schema(topic: str) -> dict[str, Any]:
@@ -35,12 +36,17 @@ def event_schema(topic: str) -> dict[str, Any]:
     Raises:
         KeyError: It is another topic.
     """
-    return _read(_FILE_OF_TOPIC[topic])
+    return _read(FILE_OF_TOPIC[topic])
 
 
 def kafka_headers_schema() -> dict[str, Any]:
     """The schema of the headers that accompany each value on Kafka, as text by name."""
     return _read("kafka_headers.v1.json")
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """The AsyncAPI 3.0 document: each topic with its key, its headers and the schema file of its values."""
+    return _read("asyncapi.json")
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from weir_streams.events import (
 )
 from weir_streams.families import encode_family
 from weir_streams.recovery import orphan_record
-from weir_streams.schema_files import event_schema, kafka_headers_schema
+from weir_streams.schema_files import FILE_OF_TOPIC, asyncapi_document, event_schema, kafka_headers_schema
 
 KINDS = [ProxyLog, Analytics, BudgetUsage]
 LOG_ID = "0199a0b0-0000-7000-8000-00000000abcd"
@@ -184,3 +184,27 @@ def _types_of(hint: Any) -> set[str]:
     if hint is types.NoneType:
         return {"null"}
     return {JSON_TYPES[origin or hint]}
+
+
+def test_the_asyncapi_document_gives_each_topic_the_schema_that_its_messages_keep_to() -> None:
+    document = asyncapi_document()
+    messages = {
+        channel["address"]: resolved(document, channel["messages"][name])
+        for name, channel in document["channels"].items()
+    }
+    assert {topic: message["payload"]["$ref"] for topic, message in messages.items()} == {
+        topic: f"./{file}" for topic, file in FILE_OF_TOPIC.items()
+    }
+    assert {message["headers"]["$ref"] for message in messages.values()} == {"./kafka_headers.v1.json"}
+    types = kafka_headers_schema()["properties"]["ce_type"]["enum"]
+    assert sorted(message["name"] for message in messages.values()) == sorted(types)
+    written = {resolved(document, one["channel"])["address"] for one in document["operations"].values()}
+    assert written == set(messages)
+
+
+def resolved(document: dict[str, Any], reference: dict[str, str]) -> dict[str, Any]:
+    """Where a reference within the document leads."""
+    found = document
+    for step in reference["$ref"].removeprefix("#/").split("/"):
+        found = found[step]
+    return found
