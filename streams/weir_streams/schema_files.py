@@ -1,4 +1,4 @@
-"""The JSON Schemas (2020-12) and the AsyncAPI document that ship with the package, for readers in any language."""
+"""The JSON Schemas (2020-12) and the AsyncAPI document of the package, for readers in any language."""
 
 from __future__ import annotations
 
