@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,9 +17,18 @@ IDLE_S: Final = 75
 request never meets one that is just being closed."""
 
 
-async def serve_until(stop: asyncio.Event, apps: Mapping[socket.socket, Any]) -> None:
-    """Serve each application on its socket until ``stop``, then let requests finish for a moment."""
-    servers = {listener: _Server(_config(app)) for listener, app in apps.items()}
+async def serve_until(
+    stop: asyncio.Event, apps: Mapping[socket.socket, Any], tls: ssl.SSLContext | None = None
+) -> None:
+    """Serve each application on its socket until ``stop``, then let requests finish for a moment.
+
+    Args:
+        tls: What is spoken on TCP; on unix sockets nothing is encrypted.
+    """
+    servers = {
+        listener: _Server(_config(app, None if listener.family == socket.AF_UNIX else tls))
+        for listener, app in apps.items()
+    }
     async with asyncio.TaskGroup() as group:
         for listener, server in servers.items():
             group.create_task(server.serve(sockets=[listener]))
@@ -27,8 +37,8 @@ async def serve_until(stop: asyncio.Event, apps: Mapping[socket.socket, Any]) ->
             server.should_exit = True
 
 
-def _config(app: Any) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: Any, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    config = uvicorn.Config(
         app,
         loop="none",
         ws="none",
@@ -39,6 +49,10 @@ def _config(app: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=_GRACE_S,
         timeout_keep_alive=IDLE_S,
     )
+    # It makes contexts of files only, and looks at this one once it has been loaded.
+    config.load()
+    config.ssl = tls
+    return config
 
 
 class _Server(uvicorn.Server):

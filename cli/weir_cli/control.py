@@ -13,6 +13,7 @@ from weir_cli.bootstrap import confined, given_keys, prepare_database
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.kafka import shares_configuration
+from weir_cli.listener_tls import listener_tls
 from weir_cli.listening import base_url, bind, bind_admin, bind_unix
 from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
@@ -49,6 +50,7 @@ async def _control(settings: Settings) -> int:
     lock = await DataDirLock.take(data_dir)
     data_dir.prepare_run()
     management, admin = bind(settings.host, settings.port), bind_admin(settings)
+    tls = listener_tls(settings)
     listeners = [management, bind_unix(data_dir.internal_socket), *([] if admin is None else [admin])]
     await prepare_database(settings, data_dir)
     async with open_store(settings, data_dir, keys) as store:
@@ -62,7 +64,7 @@ async def _control(settings: Settings) -> int:
         control_children(Household.of(confined(settings), data_dir, keys, lock), listeners),
         data_dir,
         close_listeners=close_listeners,
-        greet=_greet(base_url(management), token),
+        greet=_greet(base_url(management, tls=tls is not None), token),
     )
 
 

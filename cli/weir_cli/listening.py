@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from weir_cli.data_dir import DataDir
 from weir_cli.errors import ListenError
+from weir_cli.listener_tls import listener_tls
 from weir_core.settings import Settings
 
 _BACKLOG: Final = 2048
@@ -22,13 +23,14 @@ _BACKLOG: Final = 2048
 class Listeners:
     """The gateway's port, the management API's unix socket, and the one for the children's reports.
 
-    ``admin`` is there where the settings have an ``admin_port``.
+    ``admin`` is there where the settings have an ``admin_port``; ``speaks_tls`` is for it and ``gateway``.
     """
 
     gateway: socket.socket
     control: socket.socket
     internal: socket.socket
-    admin: socket.socket | None = None
+    admin: socket.socket | None
+    speaks_tls: bool
 
     @classmethod
     def open(cls, settings: Settings, data_dir: DataDir) -> Self:
@@ -36,12 +38,14 @@ class Listeners:
 
         Raises:
             ListenError: A port cannot be listened on.
+            SettingsError: The certificate cannot be used.
         """
         return cls(
             bind(settings.host, settings.port),
             bind_unix(data_dir.control_socket),
             bind_unix(data_dir.internal_socket),
             bind_admin(settings),
+            listener_tls(settings) is not None,
         )
 
     @property
@@ -50,11 +54,16 @@ class Listeners:
         return (self.gateway,) if self.admin is None else (self.gateway, self.admin)
 
     @property
+    def url(self) -> str:
+        """Where calls are served."""
+        return base_url(self.gateway, tls=self.speaks_tls)
+
+    @property
     def admin_url(self) -> str | None:
         """Where metrics and the API's reference are; None where nobody may see them."""
         if self.admin is not None:
-            return base_url(self.admin)
-        return base_url(self.gateway) if is_loopback(self.gateway) else None
+            return base_url(self.admin, tls=self.speaks_tls)
+        return self.url if is_loopback(self.gateway) else None
 
     def close(self) -> None:
         """From here on, once the children have closed theirs, connections are refused."""
@@ -108,15 +117,15 @@ def bind_unix(path: Path) -> socket.socket:
     return listener
 
 
-def base_url(listener: socket.socket) -> str:
+def base_url(listener: socket.socket, *, tls: bool) -> str:
     """How a process of this machine reaches the socket."""
-    return local_url(*listener.getsockname()[:2])
+    return local_url(*listener.getsockname()[:2], tls=tls)
 
 
-def local_url(host: str, port: int) -> str:
+def local_url(host: str, port: int, *, tls: bool) -> str:
     """A wildcard address is reached over loopback."""
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://{_authority(local, port)}"
+    return f"{'https' if tls else 'http'}://{_authority(local, port)}"
 
 
 def is_loopback(listener: socket.socket) -> bool:

@@ -11,6 +11,7 @@ import typer
 from weir_cli.bootstrap import confined, given_keys
 from weir_cli.configuration import load_settings
 from weir_cli.data_dir import DataDir, DataDirLock
+from weir_cli.listener_tls import listener_tls
 from weir_cli.listening import base_url, bind, bind_admin, bind_unix
 from weir_cli.logs import configure_logs
 from weir_cli.options import Config, DataDirFlag
@@ -49,7 +50,7 @@ async def _proxy(settings: Settings, *, with_relay: bool) -> int:
     data_dir.prepare_run()
     gateway, admin = bind(settings.host, settings.port), bind_admin(settings)
     calls = [gateway] if admin is None else [gateway, admin]
-    reports = bind_unix(data_dir.internal_socket)
+    reports, tls = bind_unix(data_dir.internal_socket), listener_tls(settings)
     token = settings.edge_token
     # Should the settings that all machines share name a database, none of the children hears of it.
     own = confined(settings).model_copy(update={"database_url": None})
@@ -69,7 +70,7 @@ async def _proxy(settings: Settings, *, with_relay: bool) -> int:
         ),
         data_dir,
         close_listeners=close_listeners,
-        greet=_greet(base_url(gateway), settings),
+        greet=_greet(base_url(gateway, tls=tls is not None), settings),
     )
 
 

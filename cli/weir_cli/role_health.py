@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -55,9 +56,11 @@ class HealthApp:
             await answer_not_found(send, "there are /health, /ready and /metrics here")
 
 
-async def serve_health(app: HealthApp, listener: socket.socket, stop: asyncio.Event) -> None:
+async def serve_health(
+    app: HealthApp, listener: socket.socket, stop: asyncio.Event, tls: ssl.SSLContext | None = None
+) -> None:
     """Serve until ``stop`` is set."""
-    await serve_until(stop, {listener: app})
+    await serve_until(stop, {listener: app}, tls)
 
 
 async def answer_metrics(send: _Send, registry: CollectorRegistry) -> None:

@@ -15,7 +15,7 @@ from weir_cli.data_dir import DataDir, DataDirLock
 from weir_cli.demo import DemoSetup, begin_demo, upstream_command
 from weir_cli.demo_state import DemoState, load_demo_state, save_demo_state
 from weir_cli.greeting import Greeting, print_greeting
-from weir_cli.listening import Listeners, base_url
+from weir_cli.listening import Listeners
 from weir_cli.plans import Household, children
 from weir_cli.readiness import wait_until_ready
 from weir_cli.supervising import supervise
@@ -78,11 +78,12 @@ async def _admit(settings: Settings, data_dir: DataDir, keys: str, *, demo: bool
 
 async def _greet(listeners: Listeners, data_dir: DataDir, admission: _Admission, console: Console) -> None:
     """Wait until the gateway serves, set the demo up, then say how to use it."""
-    url = base_url(listeners.gateway)
+    url = listeners.url
     state = admission.demo
     headers = {"Authorization": f"Bearer {state.admin_token}"} if state else {}
+    # The socket is our own, and its certificate is for the name by which others know this machine.
     async with httpx2.AsyncClient(
-        base_url=url, headers=headers, timeout=_REQUEST_TIMEOUT_S, trust_env=False
+        base_url=url, headers=headers, timeout=_REQUEST_TIMEOUT_S, trust_env=False, verify=False
     ) as client:
         await wait_until_ready(client, structlog.get_logger("weir.supervisor"))
         if state is not None:

@@ -130,6 +130,16 @@ class Settings(OptionsTable):
         "API and `/health`, without model calls. `port` has the first three only while `host` is a loopback "
         "address; unset, a gateway that others reach has them nowhere.",
     )
+    tls_certificate_file: str | None = Field(
+        default=None,
+        description="PEM file of the certificate, and of those that vouch for it, with which every TCP "
+        "listener speaks TLS; unset means plain HTTP. It is read when a process starts.",
+    )
+    tls_key_file: str | None = Field(
+        default=None,
+        description="PEM file of its key, without a passphrase; unset means that it is in the "
+        "certificate's file.",
+    )
     workers: int = Field(default=1, ge=1, le=256, description="Proxy processes that share the port.")
     admin_token: SecretStr | None = Field(
         default=None,

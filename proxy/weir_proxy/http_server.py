@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import Final
 
 from weir_proxy.protocol import ClientDeadlines, GatewayProtocol, Serve
 
 _BACKLOG: Final = 2048
 _LOOK_AT_IDLE_EVERY_S: Final = 5.0
+_GOODBYE_WITHIN_S: Final = 1.0
 
 
 class HttpServer:
@@ -19,12 +21,16 @@ class HttpServer:
         serve: Answers each request.
         deadlines: When a client is too slow.
         grace_s: Seconds that requests get to finish once the server is to stop.
+        tls: What is spoken; None is plain HTTP.
     """
 
-    def __init__(self, serve: Serve, deadlines: ClientDeadlines, *, grace_s: float) -> None:
+    def __init__(
+        self, serve: Serve, deadlines: ClientDeadlines, *, grace_s: float, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._serve = serve
         self._deadlines = deadlines
         self._grace_s = grace_s
+        self._tls = tls
         self._connections: set[GatewayProtocol] = set()
 
     async def run(self, listener: socket.socket, *, stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -33,7 +39,16 @@ class HttpServer:
         Requests that are not finished by then are cancelled, and waited for.
         """
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(self._connection, sock=listener, backlog=_BACKLOG)
+        with_tls = self._tls is not None
+        server = await loop.create_server(
+            self._connection,
+            sock=listener,
+            backlog=_BACKLOG,
+            ssl=self._tls,
+            # Neither a slow handshake nor a client that does not say goodbye may keep a connection.
+            ssl_handshake_timeout=self._deadlines.headers_s if with_tls else None,
+            ssl_shutdown_timeout=_GOODBYE_WITHIN_S if with_tls else None,
+        )
         hurrying = asyncio.create_task(hurry.wait())
         sweeping = asyncio.create_task(self._close_idle())
         try:

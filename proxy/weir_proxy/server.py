@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,12 +115,19 @@ class ProxyWorker:
             },
         }
 
-    async def run(self, listener: socket.socket, admin: socket.socket | None = None) -> None:
+    async def run(
+        self,
+        listener: socket.socket,
+        admin: socket.socket | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Serve both listeners until ``stop`` is called and every call has been recorded.
 
         Args:
             listener: Where the calls come in.
             admin: Has metrics and the management API, and no model calls.
+            tls: What both speak; None is plain HTTP.
         """
         options = self._options
         handover = Handover(options.control_socket) if options.control_socket else NoManagement()
@@ -128,9 +136,9 @@ class ProxyWorker:
         spare_the_collector()
         try:
             async with asyncio.TaskGroup() as serving:
-                serving.create_task(self._serve(self._app(handover), listener))
+                serving.create_task(self._serve(self._app(handover), listener, tls))
                 if admin is not None:
-                    serving.create_task(self._serve(self._others(handover, is_public=False), admin))
+                    serving.create_task(self._serve(self._others(handover, is_public=False), admin, tls))
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -171,10 +179,10 @@ class ProxyWorker:
             capture_limit=options.capture_bytes,
         )
 
-    async def _serve(self, app: Endpoint, listener: socket.socket) -> None:
+    async def _serve(self, app: Endpoint, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         options = self._options
         deadlines = ClientDeadlines(headers_s=options.header_timeout_s, body_s=options.body_timeout_s)
-        server = HttpServer(app, deadlines, grace_s=options.shutdown_grace_s)
+        server = HttpServer(app, deadlines, grace_s=options.shutdown_grace_s, tls=tls)
         await server.run(listener, stop=self._stop, hurry=self._hurry)
 
     def _app(self, handover: Handover | NoManagement) -> ProxyApp:

@@ -44,7 +44,7 @@ def test_connections_wait_in_the_queue_before_any_worker_accepts() -> None:
 
 def test_the_url_names_the_port_that_was_really_taken() -> None:
     with bind("127.0.0.1", 0) as listener:
-        assert base_url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert base_url(listener, tls=False) == f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_url_names_the_port_that_was_really_taken() -> None:
 def test_a_wildcard_address_is_reached_over_loopback_and_ipv6_is_written_in_brackets(
     host: str, url: str
 ) -> None:
-    assert local_url(host, 3000) == url
+    assert local_url(host, 3000, tls=False) == url
 
 
 @pytest.mark.parametrize(("host", "alone"), [("127.0.0.1", True), ("0.0.0.0", False)])

@@ -21,6 +21,7 @@ from weir_cli.collector_defaults import with_elasticsearch_url
 from weir_cli.collector_metrics import CollectorMetrics
 from weir_cli.following import ConfigFollower
 from weir_cli.kafka import instance_name, kafka_settings, open_event_log, open_ranges, topic_retention_s
+from weir_cli.listener_tls import listener_tls
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.bookkeeping import Bookkeeping
 from weir_cli.roles.context import RoleContext
@@ -172,7 +173,7 @@ def _watching(
     yield _show_forever(context, worker, books, CollectorMetrics(registry))
     for listener in context.listeners:
         app = HealthApp(lambda: _reasons(worker.status()), registry)
-        yield serve_health(app, listener, context.stop.hurried)
+        yield serve_health(app, listener, context.stop.hurried, listener_tls(context.settings))
 
 
 async def _show_forever(

@@ -22,6 +22,7 @@ from weir_cli.bootstrap import database_url
 from weir_cli.control_app import ControlApp
 from weir_cli.control_metrics import ControlMetrics
 from weir_cli.kafka import instance_name, kafka_settings, shares_configuration
+from weir_cli.listener_tls import listener_tls
 from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.studio import run_studio
@@ -73,7 +74,7 @@ async def run_alone(context: RoleContext) -> None:
             reports: service.internal_app,
         }
         apps |= {listener: ControlApp(service.app, registry, is_public=False) for listener in admin}
-        await serve_until(context.stop.stopping, apps)
+        await serve_until(context.stop.stopping, apps, listener_tls(context.settings))
 
 
 def _engine(context: RoleContext, opened: AsyncExitStack) -> AsyncEngine:

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry
 
+from weir_cli.listener_tls import listener_tls
 from weir_cli.listening import is_loopback
 from weir_cli.roles.context import RoleContext
 from weir_cli.roles.edge_payloads import edge_payloads
@@ -82,7 +83,7 @@ async def _run(context: RoleContext, *, control_socket: str | None) -> None:
             asyncio.create_task(report_forever(context.data_dir.internal_socket, worker.status)),
         ):
             opened.callback(task.cancel)
-        await worker.run(listener, *admin)
+        await worker.run(listener, *admin, tls=listener_tls(settings))
 
 
 def _observers(feed: FileConfigFeed, namespace: str) -> Collection[str] | None:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from weir_cli.beside import running_beside
 from weir_cli.kafka import kafka_settings, relay_settings
+from weir_cli.listener_tls import listener_tls
 from weir_cli.relay_metrics import RelayMetrics
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.roles.context import RoleContext
@@ -72,7 +73,7 @@ def _watching(context: RoleContext, relay: Relay) -> Iterator[Coroutine[Any, Any
     yield _show_forever(context, relay, RelayMetrics(registry), spool)
     for listener in context.listeners:
         app = HealthApp(lambda: _reasons(relay.status), registry)
-        yield serve_health(app, listener, context.stop.hurried)
+        yield serve_health(app, listener, context.stop.hurried, listener_tls(context.settings))
 
 
 async def _show_forever(context: RoleContext, relay: Relay, metrics: RelayMetrics, spool: SpoolWatch) -> None:

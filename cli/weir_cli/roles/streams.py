@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from weir_cli.beside import running_beside
 from weir_cli.kafka import instance_name, kafka_settings, relay_settings
+from weir_cli.listener_tls import listener_tls
 from weir_cli.role_health import HealthApp, serve_health
 from weir_cli.stopping import StopSignal
 from weir_cli.streams_metrics import StreamsMetrics
@@ -141,7 +142,7 @@ def _watching(context: StreamsContext, app: StreamsApp) -> Iterator[Coroutine[An
     yield _show_forever(app, StreamsMetrics(registry))
     for listener in context.listeners:
         health = HealthApp(lambda: _reasons(app.status), registry, lambda: _illness(app.status))
-        yield serve_health(health, listener, context.stop.hurried)
+        yield serve_health(health, listener, context.stop.hurried, listener_tls(context.settings))
 
 
 async def _show_forever(app: StreamsApp, metrics: StreamsMetrics) -> None:
