@@ -188,7 +188,7 @@ class CollectorCalls:
             answer = await call_with_deadline(call, deadline, loop)
         except Exception as error:  # foreign code; only what it says of the sink is of interest here
             if finds_sink_away(error) and not self._is_known(error, start):
-                self._breaker.failed(brief(error))
+                self._breaker.failed(brief(error, self._plugin.secrets))
             raise
         self._breaker.succeeded()
         return answer

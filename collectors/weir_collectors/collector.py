@@ -235,4 +235,5 @@ class Collector:
 
     def _failed(self, error: Exception, tries: int, *, away: bool = False) -> Decision:
         retryable = bool(getattr(error, "retryable", True))
-        return Decision(self.plugin.slug, tries=tries, error=brief(error), retryable=retryable, skipped=away)
+        reason = brief(error, self.plugin.secrets)
+        return Decision(self.plugin.slug, tries=tries, error=reason, retryable=retryable, skipped=away)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
+from weir_core.blotting import blot_out
 from weir_core.errors import InvalidInputError, SettingsError, WeirError
 
 _LONGEST_TEXT: Final = 2000
@@ -83,7 +85,7 @@ class NoDeadLetterError(CollectorsError):
     """A dead letter or a range that does not exist, or not any more."""
 
 
-def brief(error: BaseException) -> str:
+def brief(error: BaseException, secrets: Iterable[Any] = ()) -> str:
     """An error's text as it may be kept: a plugin's may be of any length and hold anything."""
-    text = str(error) or type(error).__name__
+    text = blot_out(str(error) or type(error).__name__, secrets)
     return text[:_LONGEST_TEXT].replace("\x00", "\ufffd")

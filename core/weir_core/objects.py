@@ -97,6 +97,7 @@ class CollectorOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class Plugin(msgspec.Struct, frozen=True, kw_only=True, tag="plugin"):
     """A plugin as the admin wants it; what it is doing is its observed state, kept elsewhere.
 
+    ``secrets`` are the values in its configurations that nothing said about it may repeat.
     ``generation`` is raised by a reload: nothing else of the plugin changes, and it starts anew everywhere.
     """
 
@@ -115,6 +116,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True, tag="plugin"):
     required_for_ready: bool = False
     namespace: str = ""
     generation: int = 1
+    secrets: tuple[Any, ...] = ()
 
 
 class ModelPrice(msgspec.Struct, frozen=True, kw_only=True, tag="model_price"):

@@ -203,7 +203,7 @@ class PluginHost:
         reads = gateway if self._runtime == "gateway" else None
         surroundings = Surroundings(
             runtime=self._runtime,
-            services=Services(PluginLogger(self._logger, plugin.name), reads),
+            services=Services(PluginLogger(self._logger, plugin.name, plugin.secrets), reads),
             edge_id=self._edge_id,
             edge_namespace=self._edge_namespace,
         )

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from weir_core.blotting import blot_out
 from weir_core.clock import Clock
 from weir_core.objects import Plugin
 from weir_host.calls import CallInfo
@@ -268,7 +269,7 @@ class HostedPlugin:
 
     async def _watch(self, running: RunningPlugin) -> None:
         """See at once that what serves is gone, whatever else is being done at that moment."""
-        reason = await running.wait_gone()
+        reason = blot_out(await running.wait_gone(), self._plugin.secrets)
         self._logger.warning("plugin lost", plugin=self._plugin.name, reason=reason)
         self._restarts += 1
         if self._tenure is not None:
@@ -312,8 +313,9 @@ class HostedPlugin:
 
     def _note_failure(self, error: PluginStartError) -> None:
         state: State = "failed" if self._running is None else "degraded"
-        self._logger.warning("plugin cannot start", plugin=self._plugin.name, state=state, reason=str(error))
-        self._note(state, str(error))
+        reason = blot_out(str(error), self._plugin.secrets)
+        self._logger.warning("plugin cannot start", plugin=self._plugin.name, state=state, reason=reason)
+        self._note(state, reason)
 
     def _note(self, state: State, reason: str, *, settled: bool = True) -> None:
         if (state, reason) != (self._status.state, self._status.reason):

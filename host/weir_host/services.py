@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from weir_core.blotting import blot_out
 from weir_core.errors import WeirError
 from weir_core.objects import App, Llm, ModelPrice, Plugin
 from weir_core.snapshot import Snapshot
@@ -122,31 +123,39 @@ class SnapshotGateway:
 
 
 class PluginLogger:
-    """``ctx.services.logger``: the gateway's log, each line marked with the plugin."""
+    """``ctx.services.logger``: the gateway's log, each line marked with the plugin, without its secrets."""
 
-    def __init__(self, logger: Logger, plugin: str) -> None:
+    def __init__(self, logger: Logger, plugin: str, secrets: Sequence[Any] = ()) -> None:
         self._logger = logger
         self._plugin = plugin
+        self._secrets = secrets
 
     def debug(self, message: str, /, **values: Any) -> None:
         """For whoever debugs the plugin."""
-        self._logger.debug(message, **self._marked(values))
+        self._logger.debug(self._said(message), **self._marked(values))
 
     def info(self, message: str, /, **values: Any) -> None:
         """What happened."""
-        self._logger.info(message, **self._marked(values))
+        self._logger.info(self._said(message), **self._marked(values))
 
     def warning(self, message: str, /, **values: Any) -> None:
         """What somebody should look at."""
-        self._logger.warning(message, **self._marked(values))
+        self._logger.warning(self._said(message), **self._marked(values))
 
     def error(self, message: str, /, **values: Any) -> None:
         """What somebody must look at."""
-        self._logger.error(message, **self._marked(values))
+        self._logger.error(self._said(message), **self._marked(values))
 
     def _marked(self, values: dict[str, Any]) -> dict[str, Any]:
-        kept = {f"{name}_" if name in _LOGS_OWN else name: value for name, value in values.items()}
+        said = {name: self._said(value) for name, value in values.items()}
+        kept = {f"{name}_" if name in _LOGS_OWN else name: value for name, value in said.items()}
         return {**kept, "plugin": self._plugin}
+
+    def _said(self, value: Any) -> Any:
+        """The same value, unless it has a secret in it: then its text without that."""
+        text = str(value) if self._secrets else ""
+        blotted = blot_out(text, self._secrets)
+        return value if blotted == text else blotted
 
 
 def _found(items: Mapping[int, _Item], item_id: int, kind: str) -> _Item:

@@ -7,6 +7,7 @@ import asyncio
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from weir_core.blotting import blot_out
 from weir_host.errors import PluginError
 from weir_proxy.call import Call
 from weir_proxy.configuration import HookPoint
@@ -90,11 +91,12 @@ class Metrics:
         self._plugin_failures.labels(point.plugin, reason).inc()
         if again:
             return
+        plugin = call.configuration.snapshot.plugins.get(point.plugin_id)
         _log.warning(
             "plugin call failed",
             plugin=point.plugin,
             policy="fail_closed" if point.fail_closed else "fail_open",
             reason=reason,
-            error=str(error),
+            error=blot_out(str(error), () if plugin is None else plugin.secrets),
             request_id=call.request_id,
         )

@@ -110,6 +110,12 @@ async def test_a_collector_that_raises_is_tried_again_with_growing_waits(
     assert waits.seconds == [0.5, 1.0, 2.0, 3.0]
 
 
+async def test_why_it_gave_up_does_not_repeat_its_secrets(make: Any, host: FakeHost) -> None:
+    host.put(proxy_log=raises)
+    decision = await make(plugin(max_tries=1, secrets=("sink",))).decide(read(proxy_log()))
+    assert decision.error == "the *** choked"
+
+
 async def test_a_collector_that_recovers_in_time_decides(make: Any, host: FakeHost) -> None:
     answers = iter([raises, raises, handles])
 

@@ -82,6 +82,11 @@ async def test_the_plugin_gets_the_true_values(sink: World) -> None:
     assert sink.prober.tried[-1].config == CONFIG | attachment.config_override
 
 
+async def test_processes_are_told_what_they_must_not_repeat(sink: World) -> None:
+    given = {"s3cret-one", "s3cret-two", "s3cret-three", "s3cret-four", "s3cret-five", "s3cret-six"}
+    assert set((await stored(sink)).secrets) == given | {"s3cret-override"}
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_an_answer_that_is_sent_back_keeps_every_secret(sink: World, method: str) -> None:
     shown = await sink.admin.data("GET", "/plugins/1")

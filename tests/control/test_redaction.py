@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from weir_control.plugins.redaction import blot_out, masked, secret_paths, values_at
+from weir_control.plugins.redaction import masked, secret_paths, values_at
+from weir_core.blotting import blot_out
 
 SECRET: dict[str, Any] = {"writeOnly": True}
 

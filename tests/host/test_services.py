@@ -128,3 +128,17 @@ def test_log_lines_are_marked_with_the_plugin(logger: RecordingLogger) -> None:
         ("warning", "c", {"plugin": "my-plugin"}),
         ("error", "d", {"plugin": "my-plugin", "event_": "structlog's own word"}),
     ]
+
+
+def test_log_lines_do_not_repeat_the_plugins_secrets(logger: RecordingLogger) -> None:
+    log = PluginLogger(logger, "my-plugin", ("s3cret", {"key": "deep-one"}))
+    log.info("up with s3cret", key="deep-one", size=1, error=ValueError("no s3cret"), tried=["s3cret"])
+    [line] = logger.lines
+    assert line.message == "up with ***"
+    assert line.values == {
+        "key": "***",
+        "size": 1,
+        "error": "no ***",
+        "tried": "[***]",
+        "plugin": "my-plugin",
+    }

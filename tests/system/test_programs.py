@@ -89,3 +89,61 @@ async def test_a_stopped_gateway_stops_its_programs(tmp_path: Path) -> None:
                 os.kill(pid, signal.SIGSTOP)
             assert await world.gateway.stop() == 0
             assert processes_of(script) == set()
+
+
+TALKATIVE = """
+from weir_sdk import BasePlugin, DataCollectionResponse, serve
+
+class Talkative(BasePlugin):
+    def get_config_schema(self):
+        return {"properties": {"token": {"type": "string", "writeOnly": True}}}
+
+    async def initialize(self, ctx, config):
+        self.token = config["token"]
+        print("printed", self.token, flush=True)
+        ctx.services.logger.warning("logged", token=self.token)
+
+    async def handle_post_auth(self, ctx, request):
+        raise ValueError(f"raised with {self.token}")
+
+    async def handle_proxy_log(self, ctx, log):
+        raise ValueError(f"raised with {self.token}")
+
+    async def handle_analytics(self, ctx, analytics):
+        return DataCollectionResponse(success=False, error_message=f"answered {self.token}")
+
+serve(Talkative)
+"""
+
+
+async def test_what_a_plugin_says_of_its_secrets_reaches_no_log_and_no_dead_letter(tmp_path: Path) -> None:
+    script = tmp_path / "talkative.py"
+    script.write_text(TALKATIVE)
+    with running(tmp_path / "calls.jsonl") as upstream:
+        async with open_world(tmp_path / "data", upstream) as world:
+            gateway = world.gateway
+            plugin = await gateway.create(
+                "plugins",
+                name="Talkative",
+                command=f"file://{script}",
+                config={"token": "s3cret-token"},
+                collector={"max_tries": 1},
+            )
+            door = await world.door()
+            attachment = {"plugin_id": plugin["id"], "timeout_ms": 5000, "on_error": "fail_open"}
+            await gateway.write("PUT", f"llms/{door.llm_id}/plugins", plugins=[attachment])
+            await gateway.hosted(plugin["id"])
+            assert (await world.ask(door)).status_code == 200
+            reasons: list[str] = []
+
+            async def given_up() -> bool:
+                letters = (await gateway.api.get("/api/v1/dead-letters")).json()["data"]
+                reasons[:] = [letter["reason"] for letter in letters]
+                return len(reasons) == 2
+
+            await eventually(given_up, "both events are dead letters")
+            assert all(reason.endswith(" ***") for reason in reasons)
+            text = gateway.log_path.read_text()
+            assert "printed ***" in text
+            assert "raised with ***" in text
+            assert "s3cret-token" not in text

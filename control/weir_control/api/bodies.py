@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from weir_control.plugins.redaction import MASK
+from weir_core.blotting import MASK
 
 _OF_BODIES: Final = (
     *("request_body", "response_body"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from weir_control.plugins.redaction import MASK, Path, masked
+from weir_control.plugins.redaction import Path, masked
+from weir_core.blotting import MASK
 
 
 def restored(given: dict[str, Any], stored: dict[str, Any], hidden: Iterable[Path]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from weir_control.api.validation import path_text
 from weir_control.errors import FieldError, InvalidFieldsError, PluginCannotStartError
 from weir_control.plugins.hook_types import in_order
-from weir_control.plugins.redaction import MASK, Path, blot_out, secret_paths, value_at, values_at
+from weir_control.plugins.redaction import Path, secret_paths, value_at, values_at
+from weir_core.blotting import MASK, blot_out
 from weir_core.objects import Plugin
 from weir_host.probe import ProbeResult
 

@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-MASK: Final = "***"
+from weir_core.blotting import MASK
+
 MISSING: Final = object()
 """What ``value_at`` finds at a place that is not there."""
-
-_LEAST_FOUND_ALONE: Final = 4
 
 _COMBINATIONS: Final = ("allOf", "anyOf", "oneOf")
 _CONDITIONS: Final = ("if", "then", "else")
@@ -38,19 +37,6 @@ def masked(config: dict[str, Any], paths: Iterable[Sequence[str | int]]) -> dict
         if path and value_at(shown, path) is not MISSING:
             value_at(shown, path[:-1])[path[-1]] = MASK
     return shown
-
-
-def blot_out(text: str, secrets: Iterable[Any]) -> str:
-    """Return ``text`` without these values, with which a validator or a plugin fills its messages.
-
-    A value in quotes is always found; by itself only when it is long enough not to be a part of other words.
-    """
-    for value in (part for secret in secrets for part in _with_parts(secret)):
-        text = text.replace(repr(value), MASK)
-        plain = str(value)
-        if not isinstance(value, dict | list) and len(plain) >= _LEAST_FOUND_ALONE:
-            text = text.replace(plain, MASK)
-    return text
 
 
 class _Reader:
@@ -117,13 +103,6 @@ def _schemas_of_item(schemas: _Schemas, position: int) -> list[Mapping[str, Any]
         else:
             found.append(schema.get("additionalItems") if isinstance(items, list) else items)
     return [item for item in found if isinstance(item, Mapping)]
-
-
-def _with_parts(value: Any) -> Iterator[Any]:
-    yield value
-    if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _with_parts(part)
 
 
 def value_at(value: Any, path: Sequence[str | int]) -> Any:

@@ -13,11 +13,11 @@ from weir_control.api.envelopes import One, Page, PageQuery, slice_of
 from weir_control.deps import Caller, Control, ControlDeps
 from weir_control.errors import NotFoundError
 from weir_control.plugins.hook_types import effective_hook_types
-from weir_control.plugins.redaction import blot_out
 from weir_control.plugins.secrets import plugin_secrets
 from weir_control.plugins.states import observed_state
 from weir_control.store.kinds import PLUGIN
 from weir_control.store.namespaces import visible
+from weir_core.blotting import blot_out
 
 router = APIRouter(prefix="/collectors", tags=["collectors"])
 

@@ -18,7 +18,6 @@ from weir_control.plugins.changes import Written
 from weir_control.plugins.hidden import shown_config
 from weir_control.plugins.hook_types import effective_hook_types
 from weir_control.plugins.models import Health, Plugin, PluginInput, WorkerHealth
-from weir_control.plugins.redaction import blot_out
 from weir_control.plugins.secrets import plugin_secrets
 from weir_control.plugins.states import observed_state
 from weir_control.principal import API_PREFIX, Principal
@@ -28,6 +27,7 @@ from weir_control.store.relations import refuse_attached_plugin
 from weir_control.store.rows import fetch, fetch_page, remove
 from weir_control.store.sealing import open_config
 from weir_control.workers import PluginReport
+from weir_core.blotting import blot_out
 from weir_core.errors import SecretError
 
 router = APIRouter(prefix="/plugins", tags=["plugins"])

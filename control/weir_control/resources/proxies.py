@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.api.envelopes import Page, PageQuery, slice_of
 from weir_control.deps import Caller, Control
-from weir_control.plugins.redaction import blot_out
 from weir_control.plugins.secrets import plugin_secrets
 from weir_control.principal import Principal
 from weir_control.store.kinds import PLUGIN
@@ -20,6 +19,7 @@ from weir_control.store.namespaces import visible
 from weir_control.store.store import newest_revision
 from weir_control.store.tables import plugins as plugins_table
 from weir_control.workers import Worker
+from weir_core.blotting import blot_out
 from weir_core.clock import rfc3339
 from weir_core.secrets import KeyRing
 from weir_streams.backlog import SpoolStatus

@@ -10,11 +10,11 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.plugins.hidden import shown_config
-from weir_control.plugins.redaction import MASK
 from weir_control.store.attached import read_attached
 from weir_control.store.kinds import APP, CREDENTIAL, LLM, PLUGIN, Kind
 from weir_control.store.sealing import open_api_key, open_config
 from weir_control.store.tables import app_llms, apps
+from weir_core.blotting import MASK
 from weir_core.clock import rfc3339
 from weir_core.errors import SecretError
 from weir_core.secrets import KeyRing

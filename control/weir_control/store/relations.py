@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from weir_control.errors import ConflictError, FieldError, InvalidFieldsError, invalid
 from weir_control.plugins.hidden import hidden_paths
-from weir_control.plugins.redaction import blot_out, secret_paths, values_at
+from weir_control.plugins.redaction import secret_paths, values_at
 from weir_control.principal import Principal
 from weir_control.store.sealing import open_override
 from weir_control.store.tables import app_llms, apps, attachments, llms, plugins
+from weir_core.blotting import blot_out
 from weir_core.errors import SecretError
 from weir_core.secrets import KeyRing
 from weir_host.schema import config_errors

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import ColumnElement, RowMapping, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from weir_control.plugins.hidden import hidden_paths
 from weir_control.plugins.hook_types import effective_hook_types
+from weir_control.plugins.redaction import values_at
 from weir_control.store import tables
 from weir_control.store.sealing import open_api_key, open_config, open_override
 from weir_control.store.store import Store, newest_revision
@@ -41,12 +43,13 @@ async def read_snapshot(store: Store) -> Snapshot:
     async with store.reading() as connection:
         revision = await newest_revision(connection)
         attached = await _grouped(connection, tables.attachments, "llm_id", tables.attachments.c.position)
+        overrides = await _grouped(connection, tables.attachments, "plugin_id", tables.attachments.c.llm_id)
         granted = await _grouped(connection, tables.app_llms, "app_id", tables.app_llms.c.llm_id)
         objects: list[ConfigObject] = []
         for row in await _rows(connection, tables.llms):
             objects += _readable(_llm, row, store.keyring, attached.get(row["id"], ()))
         for row in await _rows(connection, tables.plugins):
-            objects += _readable(_plugin, row, store.keyring)
+            objects += _readable(_plugin, row, store.keyring, overrides.get(row["id"], ()))
         objects += [_app(row, granted.get(row["id"], ())) for row in await _rows(connection, tables.apps)]
         objects += [_credential(row) for row in await _rows(connection, tables.credentials)]
         objects += [_model_price(row) for row in await _rows(connection, tables.model_prices)]
@@ -104,7 +107,8 @@ def _attachment(row: RowMapping, keyring: KeyRing) -> Attachment:
     )
 
 
-def _plugin(row: RowMapping, keyring: KeyRing) -> Plugin:
+def _plugin(row: RowMapping, keyring: KeyRing, attached: Sequence[RowMapping]) -> Plugin:
+    config = open_config(keyring, row["id"], row["config_sealed"])
     return Plugin(
         id=row["id"],
         name=row["name"],
@@ -112,7 +116,7 @@ def _plugin(row: RowMapping, keyring: KeyRing) -> Plugin:
         command=row["command"],
         description=row["description"],
         checksum=row["checksum"],
-        config=open_config(keyring, row["id"], row["config_sealed"]),
+        config=config,
         hook_types=tuple(effective_hook_types(row)),
         collector=CollectorOptions(**row["collector"]),
         service_scopes=tuple(row["service_scopes"]),
@@ -121,7 +125,23 @@ def _plugin(row: RowMapping, keyring: KeyRing) -> Plugin:
         required_for_ready=row["required_for_ready"],
         namespace=row["namespace"],
         generation=row["generation"],
+        secrets=tuple(_secrets(row, config, keyring, attached)),
     )
+
+
+def _secrets(
+    row: RowMapping, config: dict[str, Any], keyring: KeyRing, attached: Sequence[RowMapping]
+) -> Iterator[Any]:
+    """Those of its own configuration, and of the ones that it is attached with."""
+    yield from values_at(config, hidden_paths(row, config, unmarked=True))
+    for attachment in attached:
+        try:
+            override = open_override(keyring, attachment)
+        except SecretError:
+            # Its LLM is left out for it; nobody gets this one.
+            continue
+        marked = {**row, "kept_secrets": attachment["kept_secrets"]}
+        yield from values_at(override, hidden_paths(marked, override, unmarked=True))
 
 
 def _app(row: RowMapping, granted: Sequence[RowMapping]) -> App:

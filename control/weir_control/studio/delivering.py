@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from weir_control.studio.inbox import Waiting
+from weir_core.blotting import blot_out
 from weir_core.clock import Clock
 from weir_core.snapshot import Snapshot
 from weir_host.errors import PluginError, PluginLostError, PluginNotReadyError
@@ -82,7 +83,7 @@ class Delivery:
         for plugin in receivers:
             if plugin.plugin_id in declined:
                 continue
-            verdict = await self._ask(plugin, waiting)
+            verdict = self._discreet(plugin, await self._ask(plugin, waiting))
             if verdict is None:
                 declined.add(plugin.plugin_id)
             elif verdict.kind == "handled" or plugin.plugin_id == waiting.payload.plugin_id:
@@ -90,6 +91,12 @@ class Delivery:
             else:
                 passed_over[plugin.plugin_id] = verdict
         return self._of_the_rest(passed_over)
+
+    def _discreet(self, instance: Instance, verdict: Verdict | None) -> Verdict | None:
+        plugin = self._snapshot().plugins.get(instance.plugin_id)
+        if verdict is None or plugin is None:
+            return verdict
+        return replace(verdict, error=blot_out(verdict.error, plugin.secrets))
 
     def _of_the_rest(self, passed_over: Mapping[int, Verdict]) -> Verdict:
         """What comes of a payload that all who have answered declined."""
