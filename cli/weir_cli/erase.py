@@ -105,6 +105,7 @@ def _out_of_reach(settings: Settings, sinks: list[str], *, emptied: bool) -> Ite
             f"Kafka's topics: proxy logs {kafka.proxy_log_days} days, analytics {kafka.analytics_days}, "
             f"budget usage {kafka.budget_usage_days}, where the cluster keeps to these settings"
         )
+        yield "notices of dead letters on Kafka, whose reasons may quote what was asked: 14 days"
         yield "events that Kafka refused, in relay/refused.jsonl of each relay: until you remove them"
     for sink in sinks:
         yield f"what collector {sink} has written: as long as its sink keeps it"

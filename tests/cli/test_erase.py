@@ -55,6 +55,7 @@ def test_it_says_what_it_cannot_reach_and_until_when(weir: Weir, database: Path)
     assert "until it is delivered, dead letters of it 14 days" in out
     assert "backups" in out
     assert "refused.jsonl" not in out
+    assert "notices" not in out
 
 
 def test_with_kafka_it_names_what_kafka_refused(
@@ -63,6 +64,7 @@ def test_with_kafka_it_names_what_kafka_refused(
     monkeypatch.setenv("WEIR_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     _, out, _ = weir("erase", "--user", "lovelace", "--yes")
     assert "relay/refused.jsonl of each relay: until you remove them" in out
+    assert "notices of dead letters on Kafka, whose reasons may quote what was asked: 14 days" in out
 
 
 def test_the_audit_log_says_that_it_happened_but_not_which_user(weir: Weir, database: Path) -> None:
