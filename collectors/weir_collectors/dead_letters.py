@@ -38,7 +38,7 @@ class DeadLetter:
     failed_at_us: int
 
     def notice(self) -> DeadLetterNotice:
-        """What others hear of it: nothing of what the event says."""
+        """What others hear of it: nothing of the event itself, but why, in the collector's own words."""
         record = self.event.record
         return DeadLetterNotice(
             topic=record.partition.topic,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, RowMapping, Table, case, select, update
+from sqlalchemy import ColumnElement, RowMapping, Table, case, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from weir_collectors.database import reading, translated
@@ -15,7 +15,7 @@ from weir_collectors.decoding import ReadEvent
 from weir_collectors.handled import Decision
 from weir_collectors.ranges import RangeState
 from weir_collectors.records import insert_rows
-from weir_collectors.scrubbing import scrub_erased, scrub_letters
+from weir_collectors.scrubbing import ERASED_REASON, scrub_erased, scrub_letters
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_core.clock import Clock
 from weir_streams.notices import SpooledNotices
@@ -154,8 +154,10 @@ class RedriveDesk:
 
     def _outcome(self, row: RowMapping, decision: Decision) -> dict[str, Any]:
         if decision.error is not None:
+            # Erased while its redrive was under way, it must not get words that quote the event again.
+            error = case((_LETTERS.reason == ERASED_REASON, null()), else_=decision.error)
             return {
-                **_given_back(LetterState.FAILED, decision.error),
+                **_given_back(LetterState.FAILED, error),
                 "retryable": decision.retryable,
                 "tries": row["tries"] + decision.tries,
             }
@@ -177,7 +179,7 @@ class RedriveDesk:
                 yield connection
 
 
-def _given_back(state: LetterState | RangeState, reason: str) -> dict[str, Any]:
+def _given_back(state: LetterState | RangeState, reason: str | ColumnElement[Any]) -> dict[str, Any]:
     return {
         "state": state.value,
         "redrive_error": reason,

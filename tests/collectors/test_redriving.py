@@ -22,6 +22,7 @@ from weir_collectors.redrive_requests import (
     request_letter,
     request_range,
 )
+from weir_collectors.scrubbing import ERASED_REASON
 from weir_collectors.tables import records_proxy_logs
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
 from weir_sdk import PermanentError
@@ -93,6 +94,23 @@ async def test_a_letter_that_fails_again_says_why_and_may_be_asked_for_again(
     (letter,) = await rows(engine, dead_letters)
     assert (letter.state, letter.redrive_error, letter.tries) == ("failed", "still wrong", 2)
     assert letter.reason == "the schema is wrong"
+
+
+async def test_a_letter_that_was_erased_in_the_meantime_gets_no_words_that_may_quote_its_event(
+    start: Start, log: FakeLog, feed: FakeFeed, engine: AsyncEngine, sink: Sink
+) -> None:
+    sink.failing = PermanentError("no")
+    log.append(proxy_log(event_id="e"))
+    feed.publish(1, [plugin()])
+    start()
+    await log.until_all_committed()
+    async with engine.begin() as connection:
+        await connection.execute(update(dead_letters).values(reason=ERASED_REASON))
+    sink.failing = PermanentError("he asked: where do I live?")
+    await ask(engine, request_collector, "sink")
+    await until_done(engine)
+    (letter,) = await rows(engine, dead_letters)
+    assert (letter.state, letter.redrive_error, letter.tries) == ("failed", None, 2)
 
 
 async def test_while_the_sink_is_away_letters_are_given_back_after_one_of_them_was_tried(

@@ -101,6 +101,16 @@ class TestLosing:
         assert "ended with exit code 9" in host.states()[1].reason
         assert sleep.lengths
 
+    async def test_it_is_ended_before_its_host_when_memory_runs_out(
+        self, child_host: HostOf, program: ProgramOf, call: CallInfo
+    ) -> None:
+        host = child_host()
+        await host.apply(Snapshot(1, [a_plugin(program(WIRE_PLUGIN))]), LONG)
+        mine, its = (
+            int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in ("self", await pid_of(host, call))
+        )
+        assert its == min(mine + 500, 1000)
+
     async def test_all_calls_in_flight_fail_when_a_descendant_holds_the_connection(
         self, child_host: HostOf, program: ProgramOf, call: CallInfo
     ) -> None:

@@ -11,17 +11,21 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _CANNOT_EXECUTE = 126
+_MORE_LIKELY = 500
+_MOST_LIKELY = 1000
 
 
 def main() -> None:
-    """Die with the host from now on, then be the plugin."""
+    """Die with the host from now on, and before it where memory runs out; then be the plugin."""
     host_pid, form, first, second = sys.argv[1:]
     _die_with(int(host_pid))
+    _go_first_when_memory_runs_out()
     if form == "exec":
         _execute(first, second)
     else:
@@ -34,6 +38,14 @@ def _die_with(host_pid: int) -> None:
     if os.getppid() != host_pid:
         # The host ended before the kernel was told to end us with it.
         os._exit(1)
+
+
+def _go_first_when_memory_runs_out() -> None:
+    """A plugin that leaks is for the kernel to end before the gateway; children of a plugin inherit that."""
+    with suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "r+", encoding="ascii") as score:
+        more = min(int(score.read()) + _MORE_LIKELY, _MOST_LIKELY)
+        score.seek(0)
+        score.write(str(more))
 
 
 def _execute(path: str, name: str) -> NoReturn:
