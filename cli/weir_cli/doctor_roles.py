@@ -105,10 +105,7 @@ def _leader(leading: Leading, newest: int) -> Finding:
 
 def _kept(place: Path, files: list[Path], keyring: KeyRing, patient: Patient) -> Finding:
     area = "configuration"
-    silent = structlog.wrap_logger(
-        None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
-    )
-    feed = FileConfigFeed(place, keyring, silent)
+    feed = FileConfigFeed(place, keyring, _silent())
     kept = feed.current(patient.settings.edge_namespace)
     if kept is None:
         fix = "give the keys that sealed it (WEIR_ENCRYPTION_KEYS); it comes anew from control when it can"

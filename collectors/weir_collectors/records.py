@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final
 
@@ -97,7 +98,7 @@ async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
 
 
 async def _insert(
-    connection: AsyncConnection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    connection: AsyncConnection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> int:
     if not rows:
         return 0
@@ -110,14 +111,16 @@ async def _insert(
     return result.rowcount
 
 
-def _insert_columns(table: Table, names: Sequence[str]) -> Insert:
+@lru_cache(maxsize=32)
+def _insert_columns(table: Table, names: tuple[str, ...]) -> Insert:
     """One statement for any number of rows: an array for each column, so that no text or plan grows."""
     arrays = [bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
     new = func.unnest(*arrays).table_valued(*names).render_derived()
     return postgresql.insert(table).from_select(names, select(new)).on_conflict_do_nothing()
 
 
-def _insert_values(table: Table, names: Sequence[str]) -> str:
+@lru_cache(maxsize=32)
+def _insert_values(table: Table, names: tuple[str, ...]) -> str:
     statement = sqlite.insert(table).on_conflict_do_nothing()
     return str(statement.compile(dialect=sqlite.dialect(), column_keys=list(names)))
 
