@@ -87,8 +87,19 @@ class EdgePayloadResult(msgspec.Struct, kw_only=True):
     metadata: dict[str, str] = {}
 
     @classmethod
-    def unsent(cls, payload: EdgePayload, error: str, *, event_id: str, timestamp: str) -> Self:
-        """That of a payload which never came to control."""
+    def of(
+        cls,
+        payload: EdgePayload,
+        *,
+        event_id: str,
+        timestamp: str,
+        success: bool,
+        handled: bool,
+        tries: int,
+        error: str,
+        dead_letter: bool,
+    ) -> Self:
+        """What became of ``payload``, addressed to whoever sent it."""
         return cls(
             event_id=event_id,
             timestamp=timestamp,
@@ -97,11 +108,11 @@ class EdgePayloadResult(msgspec.Struct, kw_only=True):
             edge_namespace=payload.edge_namespace,
             plugin_id=payload.plugin_id,
             correlation_id=payload.correlation_id,
-            success=False,
-            handled=False,
-            tries=0,
+            success=success,
+            handled=handled,
+            tries=tries,
             error=error,
-            dead_letter=True,
+            dead_letter=dead_letter,
         )
 
 

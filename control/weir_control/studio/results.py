@@ -45,22 +45,17 @@ class SpooledResults:
             SpoolError: It is not written: no room, or the disk refuses.
         """
         payload = waiting.payload
-        result = EdgePayloadResult(
+        result = EdgePayloadResult.of(
+            payload,
             event_id=self._ids(),
             timestamp=rfc3339(self._clock.wall_us()),
-            payload_id=payload.event_id,
-            edge_id=payload.edge_id,
-            edge_namespace=payload.edge_namespace,
-            plugin_id=payload.plugin_id,
-            correlation_id=payload.correlation_id,
             success=verdict.kind == "handled" and not verdict.error,
             handled=verdict.kind == "handled",
-            handled_by=verdict.handled_by,
             tries=tries,
             error=verdict.error,
             dead_letter=dead_letter,
-            metadata=_within_limits(verdict.metadata),
         )
+        result.handled_by, result.metadata = verdict.handled_by, _within_limits(verdict.metadata)
 
         def numbered(spool_id: str, seq: int) -> EncodedEvent:
             result.spool_id, result.spool_seq = spool_id, seq

@@ -120,9 +120,15 @@ class Dispatch:
             payload = decode_payload(record.value)
         except msgspec.DecodeError:
             return None
-        timestamp = rfc3339(self._clock.wall_us())
-        result = EdgePayloadResult.unsent(
-            payload, f"not sent: {unsendable.reason}", event_id=self._ids(), timestamp=timestamp
+        result = EdgePayloadResult.of(
+            payload,
+            event_id=self._ids(),
+            timestamp=rfc3339(self._clock.wall_us()),
+            success=False,
+            handled=False,
+            tries=0,
+            error=f"not sent: {unsendable.reason}",
+            dead_letter=True,
         )
         # A spool numbers all its events in one row, so no other stands at this place.
         place = Partition(EDGE_PAYLOAD_RESULT_TOPIC, record.partition.name)
