@@ -18,6 +18,7 @@ import uvloop
 
 from weir_cli.data_dir import DataDir
 from weir_cli.logs import configure_logs
+from weir_cli.loop_watch import watched_loop
 from weir_cli.orders import Orders
 from weir_cli.roles.context import Role, RoleContext
 from weir_cli.stopping import StopSignal
@@ -46,18 +47,20 @@ def main() -> None:
 async def _run(role: Role, orders: Orders, settings: Settings) -> None:
     stop = StopSignal()
     stop.listen(asyncio.get_running_loop())
-    await role(
-        RoleContext(
-            name=orders.name,
-            settings=settings,
-            data_dir=DataDir(settings.data_dir),
-            keyring=KeyRing.from_text(orders.encryption_keys),
-            listeners=tuple(_listener(fd) for fd in orders.listen_fds),
-            clock=SystemClock(),
-            logger=structlog.get_logger(f"weir.{orders.name}"),
-            stop=stop,
+    logger = structlog.get_logger(f"weir.{orders.name}")
+    with watched_loop(settings.loop_stall_seconds, logger):
+        await role(
+            RoleContext(
+                name=orders.name,
+                settings=settings,
+                data_dir=DataDir(settings.data_dir),
+                keyring=KeyRing.from_text(orders.encryption_keys),
+                listeners=tuple(_listener(fd) for fd in orders.listen_fds),
+                clock=SystemClock(),
+                logger=logger,
+                stop=stop,
+            )
         )
-    )
 
 
 def _take_standard_input() -> int:

@@ -190,6 +190,13 @@ class Settings(OptionsTable):
         description="Seconds that requests in flight, and what collectors have in hand, get to finish after "
         "SIGTERM. Five seconds later the process is ended; see docs/roles.md.",
     )
+    loop_stall_seconds: float = Field(
+        default=20,
+        ge=0,
+        le=3600,
+        description="A child of `weir serve` whose event loop stands still for so long, in a plugin's "
+        "`async def` that blocks for instance, is ended and started anew; 0 never ends one.",
+    )
     max_request_bytes: ByteSize = Field(
         default=ByteSize(32 * _MIB),
         ge=1024,

@@ -113,6 +113,14 @@ class Hanging(Named):
                 continue
 
 
+class Blocking(Named):
+    """Computes for ever where the call says so, and lets nothing else run."""
+
+    async def handle_post_auth(self, ctx: Context, request: Request) -> None:
+        while b"compute" in request.body:
+            pass
+
+
 class Waiting(Named):
     """A guard that waits for something that never comes."""
 
