@@ -14,11 +14,13 @@ INDEX: Final = {"proxy-logs": "proxy-logs", "analytics": "analytics", "budget-us
 
 async def documents(client: AsyncElasticsearch, prefix: str, kind: str) -> list[dict[str, Any]]:
     """Every document of a kind of record, over all days."""
-    index = f"{prefix}-{INDEX[kind]}-*"
-    # An index that was made this moment cannot be searched before its shard is there.
-    await client.cluster.health(index=index, wait_for_status="yellow")
-    await client.indices.refresh(index=index)
-    found = await client.search(index=index, size=10_000)
+    # By name: a pattern would also search an index that is made while we ask, before its shard is there.
+    names = list(await client.indices.get(index=f"{prefix}-{INDEX[kind]}-*"))
+    if not names:
+        return []
+    await client.cluster.health(index=names, wait_for_status="yellow")
+    await client.indices.refresh(index=names)
+    found = await client.search(index=names, size=10_000)
     assert found["hits"]["total"]["relation"] == "eq", "more than one search returns"
     return [hit["_source"] for hit in found["hits"]["hits"]]
 
