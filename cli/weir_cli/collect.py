@@ -16,6 +16,7 @@ from weir_cli.ending import end_in_time, stop_deadline_s
 from weir_cli.kafka import shares_configuration
 from weir_cli.listening import bind
 from weir_cli.logs import configure_logs
+from weir_cli.loop_watch import watched_loop
 from weir_cli.options import Config, DataDirFlag, HostFlag, PortFlag
 from weir_cli.roles.collectors import run, run_alone
 from weir_cli.roles.context import RoleContext
@@ -64,19 +65,20 @@ async def _collect(settings: Settings, listeners: tuple[socket.socket, ...]) -> 
     name, lock = take_name(data_dir.root)
     stop, clock, logger = StopSignal(), SystemClock(), structlog.get_logger(f"weir.{name}")
     end_in_time(stop, stop_deadline_s(settings), clock, logger)
+    role = run_alone if shares_configuration(settings) else run
+    context = RoleContext(
+        name=name,
+        settings=settings,
+        data_dir=data_dir,
+        keyring=KeyRing.from_text(encryption_keys(settings, data_dir)),
+        listeners=listeners,
+        clock=clock,
+        logger=logger,
+        stop=stop,
+    )
     try:
-        await (run_alone if shares_configuration(settings) else run)(
-            RoleContext(
-                name=name,
-                settings=settings,
-                data_dir=data_dir,
-                keyring=KeyRing.from_text(encryption_keys(settings, data_dir)),
-                listeners=listeners,
-                clock=clock,
-                logger=logger,
-                stop=stop,
-            )
-        )
+        with watched_loop(settings.loop_stall_seconds, logger):
+            await role(context)
     finally:
         lock.release()
 

@@ -194,8 +194,9 @@ class Settings(OptionsTable):
         default=20,
         ge=0,
         le=3600,
-        description="A child of `weir serve` whose event loop stands still for so long, in a plugin's "
-        "`async def` that blocks for instance, is ended and started anew; 0 never ends one.",
+        description="A child of `weir serve`, `control` or `proxy` whose event loop stands still for so "
+        "long, in a plugin's `async def` that blocks for instance, is ended and started anew. `weir collect` "
+        "ends with it, and is started by whoever runs it. 0 never ends one.",
     )
     max_request_bytes: ByteSize = Field(
         default=ByteSize(32 * _MIB),

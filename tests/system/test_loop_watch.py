@@ -1,12 +1,16 @@
-"""A plugin that holds up its whole worker for good: the worker is ended, and another serves."""
+"""A plugin that holds up its whole process for good: the process is ended, and another serves."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import httpx2
 import pytest
-from tests.support.world import open_world
+from tests.support.gateway import running_gateway
+from tests.support.roles import RoleProcess
+from tests.support.world import PLUGINS, open_world
+from tests.system.test_kafka_gateway import applied, kafka_options
 
 from weir_cli.mock_upstream.process import running
 
@@ -32,3 +36,35 @@ async def test_a_worker_whose_loop_a_plugin_holds_up_for_good_is_replaced_and_th
     log = world.gateway.log_path.read_text()
     assert "the event loop stands still" in log
     assert "handle_post_auth" in log
+
+
+@pytest.mark.system
+async def test_weir_collect_ends_by_itself_when_a_collector_holds_it_up_for_good(
+    kafka: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    options = kafka_options(await applied(kafka))
+    async with running_gateway(tmp_path / "data", plugin_path=PLUGINS, **options) as gateway:
+        plugin = await gateway.create(
+            "plugins",
+            name="stuck",
+            slug="stuck",
+            command="python://weir_test_plugins:StuckAtStart",
+            hook_types=["data_collection"],
+            config={"file": str(tmp_path / "collected"), "gate": str(gate)},
+        )
+        await gateway.hosted(plugin["id"])
+        collect = RoleProcess(
+            "collect", gateway.data_dir, plugin_path=PLUGINS, loop_stall_seconds="2", **options
+        )
+        try:
+            gate.unlink()
+            await collect.start()
+            assert await collect.ended() == -signal.SIGKILL
+            gate.touch()
+            await collect.start()
+            await collect.ready()
+        finally:
+            await collect.close()
+        assert "the event loop stands still" in collect.log_path.read_text()

@@ -189,6 +189,18 @@ class Slow(Collector):
         self.note("analytics", analytics)
 
 
+class StuckAtStart(Collector):
+    """Holds up its process from its start until the file that it is configured with exists."""
+
+    async def initialize(self, ctx: Context, config: dict[str, Any]) -> None:
+        await super().initialize(ctx, config)
+        while not Path(config["gate"]).exists():
+            pass
+
+    async def handle_analytics(self, ctx: Context, analytics: Analytics) -> None:
+        self.note("analytics", analytics)
+
+
 class Gated(Collector):
     """Holds up every event until the file that it is configured with exists; notes that it has begun."""
 
