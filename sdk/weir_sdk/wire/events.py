@@ -205,7 +205,7 @@ def _body_bytes(body: str | None, encoding: str | None) -> bytes:
         return b""
     if encoding == "base64":
         try:
-            return base64.b64decode(body)
+            return base64.b64decode(body, validate=True)
         except binascii.Error:  # cut in the middle of a group of four
             return base64.b64decode(body[: len(body) // 4 * 4])
     return body.encode("utf-8", "surrogatepass")
