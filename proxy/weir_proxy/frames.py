@@ -13,6 +13,31 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _EVENT_END: Final = b"\n\n"
 _LINES_OF_A_LONE_PAYLOAD: Final = 2
 _NO_EVENT: Final = SseEvent(b"", None, b"")
+_COMMENT: Final = SseEvent(b":\n\n", None, b"")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_HEAD: Final = re.compile(rb"(?:event: ?[A-Za-z0-9._-]{1,64}\r?\n)?data: ?")
+_PLAIN_END: Final = 2
+_CRLF_END: Final = 4
+
+
+def only_shown(event: SseEvent) -> SseEvent:
+    """What is left of an event when its data has been seen and nothing else of it may pass.
+
+    That is its data and its name, where that is a short token as all vendors' are, and not text. An event
+    without data becomes an empty comment, which keeps a connection alive. One that has nothing more to it is
+    returned as it is: those of vendors have not.
+    """
+    head = _HEAD.match(event.raw)
+    if head is not None:
+        beyond = len(event.raw) - head.end() - len(event.data)
+        if beyond == _PLAIN_END or (beyond == _CRLF_END and event.raw.endswith(b"\r\n\r\n")):
+            return event
+    if not event.data:
+        return _COMMENT
+    name = event.name if event.name is not None and _NAME.fullmatch(event.name) else None
+    field = b"" if name is None else b"event: %b\n" % name.encode()
+    data = event.data.replace(b"\n", b"\ndata: ")
+    return SseEvent(b"%bdata: %b\n\n" % (field, data), name, event.data)
 
 
 def reframed(event: SseEvent, body: bytes) -> list[SseEvent]:

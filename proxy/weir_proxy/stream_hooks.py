@@ -18,7 +18,7 @@ from weir_core.vendors.sse import SseEvent
 from weir_host.errors import PluginError, PluginProtocolError, PluginTimeoutError, PluginTooLargeError
 from weir_proxy.call import Call
 from weir_proxy.configuration import HookPoint
-from weir_proxy.frames import reframed, reframed_whole
+from weir_proxy.frames import only_shown, reframed, reframed_whole
 from weir_proxy.hooks import HookPipeline
 from weir_sdk import Headers, Response
 
@@ -85,6 +85,7 @@ class _StreamPlugin:
 
     def __init__(self, hooks: HookPipeline, call: Call, point: HookPoint, headers: Headers) -> None:
         self.name = point.plugin
+        self.is_closed = point.fail_closed
         self._hooks = hooks
         self._call = call
         self._point = point
@@ -141,7 +142,11 @@ class _StreamPlugin:
 
 
 class _ChunkStage:
-    """A plugin that sees each event's data as it comes; events without data, such as comments, pass."""
+    """A plugin that sees each event's data as it comes, and no event without any, such as a comment.
+
+    What a closed plugin does not see goes no further: neither such an event's text nor the other fields of
+    one with data.
+    """
 
     def __init__(self, plugin: _StreamPlugin) -> None:
         self._plugin = plugin
@@ -155,6 +160,8 @@ class _ChunkStage:
         return ()
 
     async def _one(self, event: SseEvent) -> Sequence[SseEvent]:
+        if self._plugin.is_closed:
+            event = only_shown(event)
         if not event.data:
             return (event,)
         made = await self._plugin.show(event.data, partial(reframed, event), chunk=True)

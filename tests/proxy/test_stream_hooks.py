@@ -123,6 +123,58 @@ async def test_a_chunk_plugin_changes_each_event_as_it_comes_and_comments_pass(r
     assert streamed.client.end == DONE
 
 
+UNSEEN = b"unseen"
+HIDING = [
+    b": unseen\n\n",
+    b"event: unseen\n\n",
+    b"id: unseen\n: unseen\n" + chunk("one "),
+    b"event: unseen words\n" + chunk("two"),
+    chunk("end", "stop").replace(b"\n\n", b"\nunseen: unseen\n\n"),
+    DONE,
+]
+
+
+class Staying(Named):
+    def on_before_write(self, ctx: Context, response: Response) -> None:
+        assert UNSEEN not in response.body
+
+
+@pytest.mark.parametrize("plugin", [Staying, Upper])
+async def test_text_that_a_closed_chunk_plugin_has_not_seen_does_not_reach_the_client(
+    room: StreamingRoom, plugin: type[BasePlugin]
+) -> None:
+    streamed = await room.stream(HIDING, (plugin, CLOSED))
+    assert text_of(streamed).lower() == "one twoend"
+    assert UNSEEN not in streamed.client.body
+    assert streamed.client.writes[:2] == [b":\n\n", b":\n\n"]
+    assert streamed.client.end == DONE
+    assert (streamed.call.outcome, streamed.call.chunk_count) == ("served", 6)
+
+
+@pytest.mark.parametrize("attachment", [OPEN, CLOSED | BUFFER, CLOSED | {"stream_mode": "off"}])
+async def test_elsewhere_what_a_plugin_leaves_alone_keeps_every_byte(
+    room: StreamingRoom, attachment: dict[str, Any]
+) -> None:
+    class Leaving(Named):
+        def on_before_write(self, ctx: Context, response: Response) -> None:
+            pass
+
+    streamed = await room.stream(HIDING, (Leaving, attachment))
+    assert streamed.client.body == b"".join(HIDING)
+
+
+async def test_text_that_another_plugin_hides_from_a_closed_one_does_not_reach_the_client_either(
+    room: StreamingRoom,
+) -> None:
+    class Framing(Named):
+        def on_before_write(self, ctx: Context, response: Response) -> None:
+            response.body = b"data: " + response.body + b"\nid: unseen\n\n: unseen\n\n"
+
+    streamed = await room.stream(STREAM, (Framing, OPEN), (Staying, CLOSED))
+    assert text_of(streamed) == "one two three four"
+    assert UNSEEN not in streamed.client.body
+
+
 async def test_a_swallowed_event_is_gone_and_not_counted(room: StreamingRoom) -> None:
     streamed = await room.stream(STREAM, (Swallow, {}))
     assert text_of(streamed) == "one three four"
