@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import msgspec
 from weir_core.objects import Plugin
 from weir_host.commands import parse_command
 from weir_host.errors import InvalidCommandError
+from weir_host.process_end import when_ended
 from weir_host.trial import ProbeResult, try_out
 
 __all__ = ["ProbeResult", "probe"]
@@ -62,52 +64,65 @@ async def probe(
 async def _ask(request: bytes, timeout_s: float) -> ProbeResult:
     # Files and not pipes: a process that the plugin left behind could keep a pipe open for ever.
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as complaints:
-        theirs, ours = os.pipe()
-        try:
-            child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "weir_host.probe"),
-                stdin=theirs,
-                stdout=answer,
-                stderr=complaints,
-                start_new_session=True,
-            )
-        except BaseException:
-            os.close(ours)
-            raise
-        finally:
-            os.close(theirs)
-        # Not the loop's own pipe: uvloop may find it closed before anything was written.
-        asking = asyncio.create_task(asyncio.to_thread(_write, ours, request))
+        ended = asyncio.Event()
+        child = _start(answer, complaints, ended)
+        # In a thread, which a child that does not read holds up until it is killed.
+        asking = asyncio.create_task(asyncio.to_thread(_write, child, request))
         try:
             async with asyncio.timeout(timeout_s):
-                status = await child.wait()
+                await ended.wait()
         except TimeoutError:
             return ProbeResult(ok=False, reason=f"it was not ready after {timeout_s:g} s")
         finally:
-            await _end(child)
+            _kill(child)
+            await ended.wait()
+            child.wait()
             await asking
         answer.seek(0)
         try:
             return msgspec.json.decode(answer.read(), type=ProbeResult)
         except msgspec.MsgspecError:
-            return ProbeResult(ok=False, reason=f"its process {_ending(status)}{_last_line(complaints)}")
+            ending = _ending(child.returncode)
+            return ProbeResult(ok=False, reason=f"its process {ending}{_last_line(complaints)}")
+
+
+def _start(answer: IO[bytes], complaints: IO[bytes], ended: asyncio.Event) -> subprocess.Popen[bytes]:
+    """Start the process.
+
+    Not through the event loop: uvloop's fork runs Python in the child before it is another program. Where
+    there are threads, gRPC's for instance, that can hang for ever, and the loop waits for it.
+    """
+    child = subprocess.Popen(
+        (sys.executable, "-P", "-m", "weir_host.probe"),
+        stdin=subprocess.PIPE,
+        stdout=answer,
+        stderr=complaints,
+        start_new_session=True,
+    )
+    try:
+        when_ended(child.pid, ended.set)
+    except OSError:
+        _kill(child)
+        child.communicate()
+        raise
+    return child
 
 
 def _tuple(names: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def _write(pipe: int, request: bytes) -> None:
+def _write(child: subprocess.Popen[bytes], request: bytes) -> None:
     """Write all of it and close the pipe; ends at the latest when nobody reads any more."""
-    with contextlib.suppress(BrokenPipeError), os.fdopen(pipe, "wb") as stream:
-        stream.write(request)
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError), child.stdin as stdin:
+        stdin.write(request)
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
+def _kill(child: subprocess.Popen[bytes]) -> None:
     """Kill the child's whole session, so that nothing it started stays behind."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    await child.wait()
 
 
 def _last_line(complaints: IO[bytes]) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -155,3 +157,20 @@ def await_gone(pid: int) -> bool:
             return True
         os.sched_yield()
     return False
+
+
+BESIDE_A_FORK_HANDLER_THAT_HANGS = """
+import os, time, uvloop
+from weir_core.objects import Plugin
+from weir_host.probe import probe
+
+os.register_at_fork(after_in_child=lambda: time.sleep(600))
+command = "python://weir_collectors.builtin.files:FileCollector"
+plugin = Plugin(id=0, name="probed", slug="probed", command=command, hook_types=("data_collection",))
+print(uvloop.run(probe(plugin, None)).reason)
+"""
+
+
+def test_what_libraries_do_in_a_forked_child_cannot_hold_up_the_event_loop() -> None:
+    done = subprocess.run([sys.executable, "-c", BESIDE_A_FORK_HANDLER_THAT_HANGS], timeout=60)
+    assert done.returncode == 0

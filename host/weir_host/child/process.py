@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import IO, Final
 from weir_host.child.executable import Executable
 from weir_host.child.keeper import Keeper
 from weir_host.errors import PluginStartError
+from weir_host.process_end import when_ended
 
 _LAUNCH: Final = Path(__file__).with_name("launch.py")
 
@@ -31,8 +31,7 @@ class ChildProcess:
         self._process = process
         self._keeper = keeper
         self._ended = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._watch()
+        when_ended(process.pid, self._bury)
 
     @classmethod
     def start(cls, program: Executable, environment: Mapping[str, str], keeper: Keeper) -> ChildProcess:
@@ -103,23 +102,6 @@ class ChildProcess:
         if not self._ended.is_set():
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-
-    def _watch(self) -> None:
-        if sys.platform == "linux":
-            fd = os.pidfd_open(self.pid)
-            self._loop.add_reader(fd, self._has_ended, fd)
-        else:
-            threading.Thread(target=self._wait_in_thread, name=f"watch-{self.pid}", daemon=True).start()
-
-    def _has_ended(self, fd: int) -> None:
-        self._loop.remove_reader(fd)
-        os.close(fd)
-        self._bury()
-
-    def _wait_in_thread(self) -> None:
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        with suppress(RuntimeError):  # the loop has closed, and nobody waits
-            self._loop.call_soon_threadsafe(self._bury)
 
     def _bury(self) -> None:
         """Take what it started down with it. Until it is waited for, nobody else can get its id."""
