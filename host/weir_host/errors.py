@@ -21,7 +21,17 @@ from weir_core.errors import InvalidInputError, WeirError
 
 
 class PluginError(WeirError):
-    """Root of everything that goes wrong with a plugin at run time."""
+    """Root of everything that goes wrong with a plugin at run time.
+
+    Args:
+        message: What happened, in the plugin's own words where it has any.
+        unquoted: The same without a word of the plugin's, which may quote what it was shown; for places where
+            no body may stand. The message itself where it is all ours.
+    """
+
+    def __init__(self, message: str, *, unquoted: str | None = None) -> None:
+        super().__init__(message)
+        self.unquoted = message if unquoted is None else unquoted
 
 
 class PluginStartError(PluginError):
@@ -45,11 +55,12 @@ class PluginCallError(PluginError):
 
     Args:
         message: Names the plugin, the handler and the exception.
+        unquoted: The same without what the exception says.
         retryable: What the exception says of itself; yes where it says nothing.
     """
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, unquoted: str | None = None, retryable: bool = True) -> None:
+        super().__init__(message, unquoted=unquoted)
         self.retryable = retryable
 
 

@@ -57,7 +57,7 @@ from weir_sdk.outcomes import (
     stream_outcome,
 )
 from weir_sdk.payloads import payload_outcome
-from weir_sdk.wire.failures import described
+from weir_sdk.wire.failures import described, type_described
 from weir_sdk.wire.payloads import PAYLOAD_ID
 
 _COLLECTOR_OF: Final[dict[type[Event], str]] = {
@@ -276,12 +276,15 @@ class InProcessPlugin:
         return handler
 
     def _failure(self, name: str, error: BaseException) -> PluginError:
+        who = f"plugin {self._plugin.name!r}: {name}"
         if isinstance(error, RubbishError):
-            return PluginProtocolError(f"plugin {self._plugin.name!r}: {name} {error}")
+            return PluginProtocolError(f"{who} {error}", unquoted=f"{who} answered what cannot be used")
         if isinstance(error, SystemExit):
             error = HandlerQuitError(f"it called sys.exit({error.code!r})")
+        description = described(error)
         return PluginCallError(
-            f"plugin {self._plugin.name!r}: {name} raised {described(error)}",
+            f"{who} raised {description}",
+            unquoted=f"{who} raised {type_described(description)}",
             retryable=bool(getattr(error, "retryable", True)),
         )
 

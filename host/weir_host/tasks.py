@@ -134,8 +134,10 @@ class _Seat(Coroutine[Any, Any, object]):
             try:
                 self._handler.close()
             except Exception as error:  # noqa: BLE001 - foreign code runs in close(), and nobody waits for it
+                # Without the exception itself, which would be logged: its words may quote what it was shown.
+                kind = type(error).__name__
                 self._loop.call_exception_handler(
-                    {"message": "an abandoned plugin handler could not be closed", "exception": error}
+                    {"message": f"an abandoned plugin handler could not be closed: it raised {kind}"}
                 )
         self.task.cancel()
 

@@ -85,7 +85,8 @@ class Metrics:
     def plugin_failed(self, call: Call, point: HookPoint, error: PluginError, *, again: bool = False) -> None:
         """A hook failed; its policy decides what that means for the call.
 
-        A hook that fails ``again`` in the same stream is counted, but has been logged already.
+        A hook that fails ``again`` in the same stream is counted, but has been logged already. What the
+        plugin says of it may quote what it was shown, so it is logged only where events keep bodies in full.
         """
         reason = type(error).__name__
         self._plugin_failures.labels(point.plugin, reason).inc()
@@ -97,6 +98,13 @@ class Metrics:
             plugin=point.plugin,
             policy="fail_closed" if point.fail_closed else "fail_open",
             reason=reason,
-            error=blot_out(str(error), () if plugin is None else plugin.secrets),
+            error=blot_out(_told(call, error), () if plugin is None else plugin.secrets),
             request_id=call.request_id,
         )
+
+
+def _told(call: Call, error: PluginError) -> str:
+    capture, text = call.body_capture, str(error)
+    if capture == "full" or text == error.unquoted:
+        return text
+    return f"{error.unquoted} (its words may quote a body, and body_capture is {capture})"

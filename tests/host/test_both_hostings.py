@@ -154,8 +154,12 @@ async def told(call: Awaitable[object]) -> object:
     try:
         return plain(await call)
     except PluginError as error:
-        return type(error).__name__, str(error), error.retryable
+        quoted = [words for words in WORDS if words in error.unquoted]
+        return type(error).__name__, str(error), error.unquoted, quoted, error.retryable
 
+
+WORDS = ["no luck", "never", "sys.exit", "elsewhere", "42", "'ok'"]
+"""What plugins say, or do, when they fail."""
 
 FAILING = ["raise", "raise nothing", "raise for good", "exit", "cancel", "rubbish"]
 ON_REQUESTS = [
@@ -179,6 +183,7 @@ async def assert_same(both: Both, what: str, call: Callable[[Instance, CallInfo]
     facts = [a_call(what) for _ in both]
     python, file = [await told(call(plugin, fact)) for plugin, fact in zip(both, facts, strict=True)]
     assert file == python
+    assert not isinstance(file, tuple) or file[3] == []
     assert facts[1].metadata == facts[0].metadata
 
 

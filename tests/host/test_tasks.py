@@ -248,7 +248,8 @@ async def test_a_handler_that_cannot_be_closed_is_reported(tasks: HandlerTasks, 
     running.cancel()
     await asyncio.wait((running,))
     await reported.wait()
-    assert reports[0]["message"] == "an abandoned plugin handler could not be closed"
+    assert reports[0]["message"] == "an abandoned plugin handler could not be closed: it raised RuntimeError"
+    assert "exception" not in reports[0]
     release.set()
     await inflight.idle()
 

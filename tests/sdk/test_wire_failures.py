@@ -4,7 +4,7 @@ import pytest
 
 from weir_sdk import PermanentError
 from weir_sdk.errors import RubbishError
-from weir_sdk.wire.failures import Failure, failure_from_wire, failure_of
+from weir_sdk.wire.failures import Failure, described, failure_from_wire, failure_of, type_described
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,20 @@ def test_kinds_have_codes_of_their_own() -> None:
 
 def test_a_go_plugins_failure_has_no_kind() -> None:
     assert failure_from_wire("rpc error", ()) is None
+
+
+@pytest.mark.parametrize(
+    ("description", "name"),
+    [
+        (described(ValueError("my salary: 7")), "ValueError"),
+        (described(KeyError()), "KeyError"),
+        (described(type("my salary", (Exception,), {})("x")), "an exception"),
+        ("my salary: 7", "an exception"),
+        ("", "an exception"),
+    ],
+)
+def test_of_a_description_the_type_alone_can_be_had(description: str, name: str) -> None:
+    assert type_described(description) == name
 
 
 @pytest.mark.parametrize("text", ["é" * 10_000, "x" * 100_000, "\ud800", "\U0001f600" * 5000])

@@ -160,7 +160,8 @@ class WireCalls:
             name, self._service.OnStreamComplete, lambda: stream_to_wire(call, stream, self._peer)
         )
         if answer is not None and answer.error_message:
-            raise PluginCallError(f"plugin {self._name!r}: {name} said: {answer.error_message}")
+            who = f"plugin {self._name!r}: {name}"
+            raise PluginCallError(f"{who} said: {answer.error_message}", unquoted=f"{who} reported a failure")
 
     async def proxy_log(self, log: ProxyLog, /) -> DataCollectionResponse:
         """Call HandleProxyLog."""
@@ -235,7 +236,9 @@ class WireCalls:
         try:
             return judge()
         except RubbishError as error:
-            raise PluginProtocolError(f"plugin {self._name!r}: {name} {error}") from error
+            who = f"plugin {self._name!r}: {name}"
+            unquoted = f"{who} answered what cannot be used"
+            raise PluginProtocolError(f"{who} {error}", unquoted=unquoted) from error
 
     def _require(self, name: str) -> None:
         if name not in self._serves:

@@ -26,7 +26,7 @@ from weir_host.errors import (
     PluginTooLargeError,
 )
 from weir_sdk.inflight import InFlight
-from weir_sdk.wire.failures import failure_from_wire
+from weir_sdk.wire.failures import failure_from_wire, type_described
 
 _TOO_LARGE: Final = "larger than max"
 
@@ -107,22 +107,28 @@ class Exchange:
             return write()
         except ValueError as error:
             # For example half a surrogate pair, which another plugin has left in the call's metadata.
-            raise PluginCallError(
-                f"{self._plugin}: what {handler} is to be told cannot be written: {error}", retryable=False
-            ) from error
+            what = f"{self._plugin}: what {handler} is to be told cannot be written"
+            raise PluginCallError(f"{what}: {error}", unquoted=what, retryable=False) from error
 
     def _failure(self, handler: str, error: aio.AioRpcError) -> PluginError:
         details = error.details() or ""
         told = failure_from_wire(details, error.trailing_metadata() or ())
+        who = f"{self._plugin}: {handler}"
         if told is not None and told.kind == "rubbish":
-            return PluginProtocolError(f"{self._plugin}: {handler} {told.message}")
+            return PluginProtocolError(
+                f"{who} {told.message}", unquoted=f"{who} answered what cannot be used"
+            )
         if told is not None:
             return PluginCallError(
-                f"{self._plugin}: {handler} raised {told.message}", retryable=told.retryable
+                f"{who} raised {told.message}",
+                unquoted=f"{who} raised {type_described(told.message)}",
+                retryable=told.retryable,
             )
         match error.code():
             case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
                 return PluginLostError(f"{self._plugin}: its process went away during {handler}")
             case grpc.StatusCode.RESOURCE_EXHAUSTED if _TOO_LARGE in details:
-                return PluginTooLargeError(f"{self._plugin} cannot take the message for {handler}: {details}")
-        return PluginCallError(f"{self._plugin}: {handler} raised {details or error.code().name}")
+                what = f"{self._plugin} cannot take the message for {handler}"
+                return PluginTooLargeError(f"{what}: {details}", unquoted=what)
+        code = error.code().name
+        return PluginCallError(f"{who} raised {details or code}", unquoted=f"{who} raised {code}")

@@ -10,6 +10,7 @@ A Go plugin whose handler fails answers UNKNOWN without such metadata.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -21,6 +22,7 @@ FAILURE: Final = "weir-failure"
 
 # gRPC sends the text as a header, percent-encoded, and peers refuse more than 8 KiB of headers.
 _MOST_BYTES: Final = 2000
+_TYPE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(?=: |\Z)")
 
 Kind = Literal["raised", "rubbish"]
 
@@ -77,6 +79,12 @@ def described(error: BaseException) -> str:
     """An exception in one line."""
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def type_described(description: str) -> str:
+    """The name of the exception that was ``described``, and nothing of what it says."""
+    name = _TYPE.match(description)
+    return "an exception" if name is None else name[0]
 
 
 def _cut(text: str) -> str:
