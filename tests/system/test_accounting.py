@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import itertools
+import json
 import random
 import shutil
-import signal
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from decimal import Decimal
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from tests.support.bulk import Bulk
 from tests.support.gateway import eventually
-from tests.support.load import Load, anthropic, openai
+from tests.support.load import Ask, anthropic, openai
+from tests.support.sums import added_up, counted_upstream, summary
+from tests.support.topology import kill_child
 from tests.support.world import World, open_world
 
 from weir_cli.mock_upstream.process import running
@@ -24,118 +25,170 @@ from weir_streams.offsets import group_directory
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
-# Slow enough that every kill finds calls under way, and that there are not too many of them.
-PACE = {"first_byte_ms": 150, "chunk_ms": 10}
-SUMS = ("requests", "prompt_tokens", "response_tokens", "total_tokens")
+CALLS: Final = 33_600
+"""A hundred thousand events, and some that are never begun because of a kill."""
+
+ASKS: Final = (openai("gpt"), openai("gpt")._replace(model="gpt-4o"), anthropic("claude"))
+# Such that nearly every cost has to be rounded.
+PRICES: Final = {
+    "gpt-4o-mini": {
+        "input": "0.1501237",
+        "output": "0.6000411",
+        "cache_read": "0.0750003",
+        "reasoning": "0.7",
+    },
+    "gpt-4o": {"input": "2.5000007", "output": "10.0090001", "cache_read": "1.25", "reasoning": "11.0303"},
+    "claude-sonnet-4-6": {"input": "3.1234567", "output": "15.65", "cache_read": "0.3001", "reasoning": "15"},
+}
+VICTIMS: Final = ("collectors", "proxy-1", "control", "everything", "proxy-2", "collectors")
 
 
-@asynccontextmanager
-async def under_load(world: World) -> AsyncIterator[list[Load]]:
-    """Calls to both vendors; at the end each finishes its call."""
-    headers = dict(world.client.headers)
-    loads = [
-        Load(world.gateway.url, (openai("gpt"),), headers),
-        Load(world.gateway.url, (anthropic("claude"),), headers),
-    ]
-    for load in loads:
-        load.start()
-    yield loads
-    for load in loads:
-        await load.stop()
+async def test_a_hundred_thousand_events_are_summed_up_as_the_upstream_counted_them(tmp_path: Path) -> None:
+    """Under load every process dies; a collector refuses some events, which are redriven; all is read again.
 
-
-async def summary(world: World, group_by: str) -> list[dict[str, Any]]:
-    query = {"group_by": group_by, "limit": 100}
-    answer = (await world.gateway.api.get("/api/v1/analytics/summary", params=query)).raise_for_status()
-    groups: list[dict[str, Any]] = answer.json()["data"]
-    return groups
-
-
-def summed(groups: Iterable[dict[str, Any]]) -> Counter[tuple[int, str]]:
-    """By LLM and field, the sums of a summary."""
-    found: Counter[tuple[int, str]] = Counter()
-    for group in groups:
-        for name in SUMS:
-            found[group["llm_id"], name] += group[name]
-        found[group["llm_id"], "nano"] += int(Decimal(group["cost"]) * 10**9)
-    return found
-
-
-def added_up(events: Iterable[dict[str, Any]]) -> Counter[tuple[int, str]]:
-    """The same as a plain sum over analytics events."""
-    return summed({"requests": 1, **event, "cost": event["cost"] or "0"} for event in events)
-
-
-def kill_a_child(world: World, role: str) -> None:
-    for pid, command in world.gateway.children().items():
-        if role in command:
-            os.kill(pid, signal.SIGKILL)
-
-
-async def test_after_kills_under_load_the_summary_is_the_plain_sum_of_all_events(tmp_path: Path) -> None:
-    moments = random.Random(1791)
-    with running(tmp_path / "calls.jsonl", **PACE) as upstream:
+    Compared is, for each LLM and model, what the summary says with a plain sum over the upstream's own log:
+    requests, tokens, and costs at the prices that were set. What broke off in a kill the gateway cannot always
+    have counted as the upstream did: in place of those calls alone, which no client had whole, the sum takes
+    what was recorded as estimated, and that is never less than what the upstream has.
+    """
+    with running(tmp_path / "calls.jsonl") as upstream:
         async with open_world(tmp_path / "data", upstream, workers="2") as world:
-            async with under_load(world) as loads:
-                for turn in range(4):
-                    await asyncio.sleep(moments.uniform(0.3, 0.9))  # the random moment is the test
-                    if turn % 2:
-                        await world.gateway.kill_everything()
-                        await world.gateway.start()
-                    else:
-                        kill_a_child(world, "collectors")
-            await world.families.settled()
-            events = await world.gateway.records("analytics")
-            asked = {call.headers["x-request-id"] for call in upstream.calls()}
-            assert asked <= {event["request_id"] for event in events}
+            for ask in ASKS:
+                vendor = "anthropic" if ask.model.startswith("claude") else "openai"
+                await world.gateway.create(
+                    "model-prices", vendor=vendor, model=ask.model, **PRICES[ask.model]
+                )
+            await add_picky(world, sink := tmp_path / "picky")
+            bulk = Bulk(world.gateway.port, list(itertools.islice(requests(world), CALLS)))
+            calling = asyncio.create_task(bulk.run())
+            for number, victim in enumerate(VICTIMS, 1):
+                await bulk.has_made(CALLS * number // (len(VICTIMS) + 1))
+                await kill(world, victim)
+            await calling
+            await redrive(world, sink)
+            await read_all_again(world, len(upstream.calls()))
+            estimated = await estimates(world, bulk)
+            calls = {call.headers["x-request-id"]: call for call in upstream.calls()}
+            assert 3 * len(calls) > 100_000
+            for request_id in estimated.keys() & calls:
+                counted = calls.pop(request_id).usage
+                assert counted is not None
+                assert estimated[request_id]["total_tokens"] >= counted.total_tokens
+            assert bulk.whole <= calls.keys()
+            expected = counted_upstream(world, calls.values(), PRICES) + added_up(estimated.values())
 
             async def equal() -> bool:
-                return summed(await summary(world, "llm,user,model,hour")) == added_up(events)
-
-            await eventually(equal, "the summary is the plain sum of all events")
-    assert all(len(load.completed) > 25 for load in loads)
-    assert {event["usage_source"] for event in events} >= {"provider", "estimated"}
-
-
-async def test_whoever_handles_and_whatever_is_read_again_the_summary_is_the_upstreams_own_count(
-    tmp_path: Path,
-) -> None:
-    with running(tmp_path / "calls.jsonl", **PACE) as upstream:
-        async with open_world(tmp_path / "data", upstream) as world:
-            plugin = await world.gateway.create(
-                "plugins",
-                name="handling",
-                command="python://weir_test_plugins:Handling",
-                hook_types=["data_collection"],
-                config={"file": str(tmp_path / "handled")},
-            )
-            await world.gateway.hosted(plugin["id"])
-            async with under_load(world):
-                for _ in range(2):
-                    await asyncio.sleep(0.6)  # some calls between the kills
-                    kill_a_child(world, "collectors")
-            await world.gateway.stop()
-            shutil.rmtree(group_directory(world.gateway.data_dir, "weir.accountant"))
-            await world.gateway.start()
-            counted = by_the_upstream(world)
-
-            async def equal() -> bool:
-                return tokens(summed(await summary(world, "llm"))) == counted
+                return await summary(world, "llm,model") == expected
 
             await eventually(equal, "the summary is what the upstream counted")
-            assert "analytics" in (tmp_path / "handled").read_text()
 
 
-def by_the_upstream(world: World) -> Counter[tuple[int, str]]:
-    ids = {"openai": world.openai_id, "anthropic": world.anthropic_id}
-    found: Counter[tuple[int, str]] = Counter()
-    for call in world.upstream.calls():
-        assert call.usage is not None
-        found[ids[call.vendor], "requests"] += 1
-        for name in SUMS[1:]:
-            found[ids[call.vendor], name] += getattr(call.usage, name)
+async def kill(world: World, victim: str) -> None:
+    if victim == "everything":
+        await world.gateway.kill_everything()
+        await world.gateway.start()
+    else:
+        kill_child(world.gateway, victim)
+
+
+def requests(world: World) -> Iterator[bytes]:
+    """Calls of random sizes, a few of them streams."""
+    dice = random.Random(1815)
+    made = [request(world, dice, ask, stream=number % 25 == 0) for ask in ASKS for number in range(300)]
+    while True:
+        yield dice.choice(made)
+
+
+def request(world: World, dice: random.Random, ask: Ask, *, stream: bool) -> bytes:
+    """It tells the upstream what to count, and to take its time with streams, so that kills cut some off."""
+    said, reasoned, cached = dice.randrange(1, 400), dice.randrange(1, 100), dice.randrange(20)
+    wish = f"mock:response_tokens={said + reasoned}&reasoning_tokens={reasoned}&cache_read_tokens={cached}"
+    pace = "&first_byte_ms=20&chunk_ms=2" if stream else ""
+    body = {
+        "model": ask.model,
+        "messages": [{"role": "user", "content": "x" * dice.randrange(200)}],
+        "max_tokens": 500,
+        "metadata": {"user_id": wish + pace},
+        "stream": stream,
+    }
+    return world.request(json.dumps(body).encode(), path=ask.path)
+
+
+async def add_picky(world: World, file: Path) -> None:
+    """A collector that handles nearly everything and notes it in a file; some events it refuses."""
+    Path(f"{file}.picky").touch()
+    plugin = await world.gateway.create(
+        "plugins",
+        name="picky",
+        slug="picky",
+        command="python://weir_sink_plugins:Picky",
+        hook_types=["data_collection"],
+        config={"file": str(file)},
+    )
+    await world.gateway.hosted(plugin["id"])
+
+
+async def redrive(world: World, file: Path) -> None:
+    """Let the collector have what it refused; the process with the collectors is killed meanwhile."""
+    events = 3 * len(world.upstream.calls())
+
+    async def all_have_had_their_verdict() -> bool:
+        return len(taken(file)) + await letters(world, "failed") >= events
+
+    await eventually(all_have_had_their_verdict, "every event is taken or a dead letter", within_s=60)
+    assert await letters(world, "failed") > 1000
+    Path(f"{file}.picky").unlink()
+    asked = await world.gateway.api.post("/api/v1/dead-letters/redrive?collector=picky")
+    assert asked.status_code == 202
+    await kill(world, "collectors")
+
+    async def all_are_taken() -> bool:
+        left = await letters(world, "failed") + await letters(world, "requested")
+        return left == 0 and len(taken(file)) >= events
+
+    await eventually(all_are_taken, "every dead letter is redriven", within_s=60)
+
+
+def taken(file: Path) -> set[str]:
+    """What the collector has had: kind and id of each event."""
+    return set(file.read_text().splitlines())
+
+
+async def letters(world: World, state: str) -> int:
+    query = {"collector": "picky", "state": state, "limit": 1}
+    page = (await world.gateway.api.get("/api/v1/dead-letters", params=query)).raise_for_status().json()
+    return int(page["pagination"]["total"])
+
+
+async def read_all_again(world: World, calls: int) -> None:
+    """Rob the accountant of all that says how far it has read, and wait until it has read so many again."""
+
+    async def added() -> bool:
+        sums = await summary(world, "llm,model")
+        return sum(sums[key] for key in sums if key[-1] == "requests") >= calls
+
+    await eventually(added, "every call is in the summary", within_s=60)
+    await world.gateway.stop()
+    shutil.rmtree(group_directory(world.gateway.data_dir, "weir.accountant"))
+    with sqlite3.connect(world.gateway.data_dir / "weir.db") as database:
+        database.execute("UPDATE accountant_offsets SET next_offset = 0")
+    await world.gateway.start()
+
+    async def repeated() -> bool:
+        return sum(await metrics(world, 'weir_accountant_events_total{result="repeated"}')) >= 2 * calls
+
+    await eventually(repeated, "everything has been read again", within_s=60)
+
+
+async def metrics(world: World, name: str) -> list[float]:
+    lines = (await world.client.get("/metrics")).text.splitlines()
+    return [float(line.split()[-1]) for line in lines if line.startswith(name)]
+
+
+async def estimates(world: World, bulk: Bulk) -> dict[str, dict[str, Any]]:
+    """By request id, the bills that were estimated: there are some, and none for an answer that came whole."""
+    bills = await world.gateway.records("analytics")
+    found = {bill["request_id"]: bill for bill in bills if bill["usage_source"] == "estimated"}
+    assert 0 < len(found) <= bulk.torn
+    assert bulk.whole.isdisjoint(found)
     return found
-
-
-def tokens(sums: Counter[tuple[int, str]]) -> Counter[tuple[int, str]]:
-    return Counter({key: value for key, value in sums.items() if key[1] != "nano"})

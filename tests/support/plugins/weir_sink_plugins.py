@@ -13,6 +13,7 @@ from weir_sdk import (
     BudgetUsage,
     Context,
     DataCollectionResponse,
+    PermanentError,
     ProxyLog,
 )
 
@@ -44,3 +45,21 @@ class Sink(BasePlugin):
             raise ConnectionRefusedError("nobody listens")
         os.write(self.file, f"{kind} {event.event_id}\n".encode())
         return DataCollectionResponse(handled=True)
+
+
+class Picky(Sink):
+    """A sink that refuses about one event in sixty-four while ``<file>.picky`` is there.
+
+    What was estimated it takes without handling it, so that it is recorded, too.
+    """
+
+    async def initialize(self, ctx: Context, config: dict[str, Any]) -> None:
+        await super().initialize(ctx, config)
+        self.picky = Path(config["file"] + ".picky")
+
+    def _take(self, kind: str, event: ProxyLog | Analytics | BudgetUsage) -> DataCollectionResponse:
+        if self.picky.exists() and int(event.event_id[-2:], 16) % 64 == 0:
+            raise PermanentError("not this one")
+        taken = super()._take(kind, event)
+        estimated = isinstance(event, Analytics) and event.usage_source == "estimated"
+        return DataCollectionResponse(handled=False) if estimated else taken
