@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -22,6 +20,7 @@ from tests.streams.kafka.bench import kafka_settings
 from tests.support.gateway import eventually
 from tests.support.records import KINDS
 from tests.support.servers.kafka import KafkaServer
+from tests.support.side_by_side import Window, side_by_side
 from tests.support.world import World, open_world
 from tests.system.test_kafka_gateway import kafka_options
 
@@ -40,32 +39,9 @@ pytestmark = [
 ]
 
 OUTAGES = {"no leader": (2,), "no broker": (1, 2)}
-BODY = b'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}'
-# Of fewer a percentile is one or two calls' luck.
-CALLS = 400
 # A busy machine can make any one comparison wrong; a gateway that waits for Kafka makes all of them so.
 ROUNDS = 3
 MOST = 1.2
-
-
-class Window(NamedTuple):
-    """Seconds of one call each, at the gateway with Kafka and at the one without."""
-
-    with_kafka: list[float]
-    without: list[float]
-
-    @property
-    def ratio(self) -> float:
-        """The 99th percentile of one divided by that of the other."""
-        return p99(self.with_kafka) / p99(self.without)
-
-    def __str__(self) -> str:
-        figures = (1000 * p99(self.with_kafka), 1000 * p99(self.without), len(self.without))
-        return "p99 {:.2f} ms, without Kafka {:.2f} ms, {} calls each".format(*figures)
-
-
-def p99(latencies: list[float]) -> float:
-    return sorted(latencies)[int(len(latencies) * 0.99)]
 
 
 @dataclass
@@ -77,26 +53,8 @@ class Pair:
     answered: list[str]
 
     async def window(self, seconds: float) -> Window:
-        """Ask for so long, one call at a time, and measure each; longer where that is too few of them."""
-        window = Window([], [])
-        async with self.with_kafka.wire() as one, self.without.wire() as other:
-            turns = (
-                (one, self.with_kafka.request(BODY), window.with_kafka),
-                (other, self.without.request(BODY), window.without),
-            )
-            end = time.monotonic() + seconds
-            while time.monotonic() < end or len(window.without) < CALLS:
-                for wire, request, latencies in turns:
-                    began = time.perf_counter()
-                    await wire.send(request)
-                    answer = await wire.answer()
-                    latencies.append(time.perf_counter() - began)
-                    assert answer.status == 200, answer
-                    if latencies is window.with_kafka:
-                        self.answered.append(answer.headers["x-request-id"])
-                # The next comes first: neither is always the one that is asked after a pause.
-                turns = turns[::-1]
-        return window
+        """Ask for so long, and measure each call."""
+        return await side_by_side(self.with_kafka, self.without, self.answered, at_least_s=seconds)
 
 
 @asynccontextmanager
