@@ -1,7 +1,7 @@
 """What becomes of a call when a plugin fails: every stage, every way to fail, both policies, both hostings.
 
 ``TABLE`` is the specification, and docs/failure-behaviour.md says the same to operators. All of it is tried on
-one gateway of real processes, while other calls go on.
+one gateway of real processes, while other calls go on, through a restart of the gateway, too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from weir_cli.mock_upstream.process import running
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "failure-behaviour.md"
+
+LOAD: Final = 4
+"""Callers of the load, besides up to 32 calls at a time that meet a failing plugin."""
 
 
 @dataclass(frozen=True)
@@ -177,32 +180,48 @@ class Scenes:
         self._refusing = Moods(world, directory, "refusing")
 
     async def play(self) -> Outcomes:
-        """All of them, the first ones beside a light load that must not notice."""
+        """All of them, beside a load that must not notice."""
         await self._moods.install()
         await self._with_deadline(PATIENT_MS)
-        async with self._undisturbed():
+        async with self._undisturbed() as load:
             for manner in ("works", "raises", "exits", "rubbish"):
                 await self._ask(manner)
             await self._past_their_deadlines()
             await self._in_the_middle_of_calls()
             await self._started_anew()
             await self._refused_configs()
-        await self._at_a_start_of_the_gateway()
-        async with self._undisturbed():
+            await self._at_a_start_of_the_gateway(load)
             await self._taken_away()
             await self._switched_off()
         return self.outcomes
 
     @asynccontextmanager
-    async def _undisturbed(self) -> AsyncIterator[None]:
+    async def _undisturbed(self) -> AsyncIterator[Load]:
+        """Calls to another LLM, answers and streams by turns; each must come whole."""
         headers = {"authorization": f"Bearer {self._world.caller.secret}"}
-        load = Load(self._world.gateway.url, (openai("gpt"),), headers, callers=2)
+        load = Load(self._world.gateway.url, (openai("gpt"),), headers, callers=LOAD)
         load.start()
         try:
-            yield
+            yield load
         finally:
             await load.stop()
         assert load.failed == []
+        assert len(load.completed) > 50 * LOAD
+
+    async def _restart_the_gateway(self, load: Load) -> None:
+        """Calls that nobody takes meanwhile may fail; none that was begun does."""
+        assert load.failed == []
+        await self._world.gateway.stop()
+        await self._world.gateway.start()
+        before = len(load.completed)
+
+        async def goes_on() -> bool:
+            return len(load.completed) > before + LOAD
+
+        await eventually(goes_on, "the load goes on")
+        assert load.torn == {}
+        assert load.refused == []
+        load.failed.clear()
 
     async def _past_their_deadlines(self) -> None:
         await self._with_deadline(HURRIED_MS)
@@ -245,10 +264,9 @@ class Scenes:
         await self._refusing.all_are("failed")
         self._put("bad config", await self._refusing.seen(await self._refusing.ask_all(PLACES, "")))
 
-    async def _at_a_start_of_the_gateway(self) -> None:
+    async def _at_a_start_of_the_gateway(self, load: Load) -> None:
         self._moods.gate("closed")
-        await self._world.gateway.stop()
-        await self._world.gateway.start()
+        await self._restart_the_gateway(load)
         await self._moods.all_are("starting")
         told = await self._moods.ask_all(PLACES, "starting")
         await self._note("starting", [one for one in told if one.place not in COLLECTORS])
