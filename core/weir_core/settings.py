@@ -242,6 +242,12 @@ class Settings(OptionsTable):
         description="Directories, absolute, that `file://` plugins may be started from, comma-separated in "
         "the environment. Unset allows any on the embedded default, and none elsewhere.",
     )
+    plugin_memory_bytes: ByteSize = Field(
+        default=ByteSize(0),
+        ge=0,
+        description="Memory that the process of a `file://` plugin may have, with all that it has started; "
+        "beyond it the plugin is ended and started anew. Looked at every second, on Linux only. 0 is any.",
+    )
     anonymous_log_limit: int = Field(
         default=100,
         ge=0,

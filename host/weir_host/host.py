@@ -157,6 +157,13 @@ class PluginHost:
             states[plugin_id] = state if known is None else _together(known, state)
         return states
 
+    def report(self) -> dict[str, dict[str, Any]]:
+        """``states`` as a worker tells them to control: plain JSON values, by plugin id."""
+        return {
+            str(plugin_id): {"state": state.state, "reason": state.reason, "restarts": state.restarts}
+            for plugin_id, state in self.states().items()
+        }
+
     async def close(self) -> None:
         """Let calls in flight end, shut all plugins down, and wait for that; within the limits."""
         self._leaving.update(self._wanted)

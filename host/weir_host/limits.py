@@ -24,6 +24,8 @@ class HostLimits:
         ping_timeout_s: How long it may take to say so.
         silent_pings: Unanswered in a row, after which the process is killed.
         exit_s: How long a process may take to end once it has been asked to.
+        memory_bytes: How much memory a plugin's process may have, with all that it has started; 0 is any.
+        memory_every_s: How often that is looked at.
     """
 
     start_s: float = 30.0
@@ -39,6 +41,8 @@ class HostLimits:
     ping_timeout_s: float = 5.0
     silent_pings: int = 2
     exit_s: float = 2.0
+    memory_bytes: int = 0
+    memory_every_s: float = 1.0
 
     def retry_after(self, failures: int) -> float:
         """The pause after this many failed starts in a row."""

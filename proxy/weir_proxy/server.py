@@ -109,10 +109,7 @@ class ProxyWorker:
             "edge_id": self._options.edge_id,
             "namespace": self._options.edge_namespace,
             "revision": self.snapshot.revision,
-            "plugins": {
-                str(plugin_id): {"state": state.state, "reason": state.reason}
-                for plugin_id, state in self._host.states().items()
-            },
+            "plugins": self._host.report(),
         }
 
     async def run(

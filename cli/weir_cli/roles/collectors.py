@@ -40,6 +40,7 @@ from weir_control.workers import Report
 from weir_core.garbage import spare_the_collector
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
+from weir_host.limits import HostLimits
 from weir_streams.backlog import SpoolBacklog
 from weir_streams.config_feed import ConfigFeed, FileConfigFeed
 from weir_streams.kafka.config_topic import ConfigTopic
@@ -104,6 +105,7 @@ async def _run(
             edge_namespace=settings.edge_namespace,
             logger=structlog.get_logger("weir.plugins"),
             clock=context.clock,
+            limits=HostLimits(memory_bytes=settings.plugin_memory_bytes),
         )
         opened.push_async_callback(host.close)
         log = open_event_log(
@@ -230,8 +232,5 @@ def _report(
         "revision": worker.status().revision or 0,
         "collecting": msgspec.to_builtins(worker.status()),
         "spool": None if spool is None else msgspec.to_builtins(spool.status),
-        "plugins": {
-            str(plugin_id): {"state": state.state, "reason": state.reason}
-            for plugin_id, state in host.states().items()
-        },
+        "plugins": host.report(),
     }

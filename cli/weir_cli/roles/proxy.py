@@ -19,6 +19,7 @@ from weir_cli.roles.reporting import report_forever
 from weir_cli.spools import spool_settings, with_kafka
 from weir_collectors.groups import observer_groups
 from weir_host.host import PluginHost
+from weir_host.limits import HostLimits
 from weir_proxy.server import ProxyOptions, ProxyWorker
 from weir_streams.config_feed import FileConfigFeed
 from weir_streams.spool import Spool
@@ -68,6 +69,7 @@ async def _run(context: RoleContext, *, control_socket: str | None) -> None:
             edge_namespace=settings.edge_namespace,
             logger=structlog.get_logger("weir.plugins"),
             clock=context.clock,
+            limits=HostLimits(memory_bytes=settings.plugin_memory_bytes),
         )
         opened.push_async_callback(host.close)
         worker = ProxyWorker(

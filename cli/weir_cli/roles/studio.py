@@ -23,6 +23,7 @@ from weir_control.service import ControlService
 from weir_control.studio.runtime import STUDIO_HOOKS, Studio
 from weir_core.snapshot import Snapshot
 from weir_host.host import PluginHost
+from weir_host.limits import HostLimits
 from weir_streams.offsets import known_groups
 from weir_streams.payloads import RESULT_GROUPS
 
@@ -82,6 +83,7 @@ def _make_host(context: RoleContext, snapshot: Callable[[], Snapshot]) -> Plugin
         edge_namespace=settings.edge_namespace,
         logger=structlog.get_logger("weir.plugins"),
         clock=context.clock,
+        limits=HostLimits(memory_bytes=settings.plugin_memory_bytes),
     )
 
 

@@ -60,8 +60,8 @@ class Exchange:
         return answered
 
     def lose(self, reason: str) -> None:
-        """The process is gone: end the calls under way, and refuse others."""
-        self._lost = reason
+        """The process is gone: end the calls under way, and refuse others. The first reason stays."""
+        self._lost = self._lost or reason
         for call in tuple(self._under_way):
             call.cancel()
 

@@ -20,6 +20,7 @@ from weir_host.child.health import wait_until_silent
 from weir_host.child.keeper import Keeper
 from weir_host.child.log_lines import OutputLog
 from weir_host.child.management import service_handlers
+from weir_host.child.memory import wait_until_too_large
 from weir_host.child.sessions import close_session, hold_sessions
 from weir_host.child.stubs import plugin_service
 from weir_host.commands import FileCommand
@@ -144,6 +145,8 @@ class ChildPlugin:
         self._calls = WireCalls(self._plugin.name, connection.channel, peer, serves, threads)
         self._run(self._watch_process(connection))
         self._run(self._watch_health(connection))
+        if self._limits.memory_bytes:
+            self._run(self._watch_memory(connection))
         self._run(hold_sessions(self._service(), self._plugin.id, connection.broker_id))
 
     async def stop(self) -> None:
@@ -163,7 +166,7 @@ class ChildPlugin:
             self._calls.exchange.lose("it is stopped")
 
     async def wait_gone(self) -> str:
-        """Wait until the process has ended by itself or by our hand for its silence; return why."""
+        """Wait until the process has ended by itself, or by our hand for its silence or size; return why."""
         return await asyncio.shield(self._gone)
 
     @property
@@ -207,7 +210,17 @@ class ChildPlugin:
             complain=self._complain,
             asking=exchange.asking,
         )
-        exchange.lose(reason)
+        self._end(connection, reason)
+
+    async def _watch_memory(self, connection: Connection) -> None:
+        limits = self._limits
+        reason = await wait_until_too_large(
+            connection.process.pid, most_bytes=limits.memory_bytes, every_s=limits.memory_every_s
+        )
+        self._end(connection, reason)
+
+    def _end(self, connection: Connection, reason: str) -> None:
+        self.calls.exchange.lose(reason)
         self._note_gone(reason)
         connection.process.kill()
 
