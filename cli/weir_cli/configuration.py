@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from weir_core.errors import SettingsError
-from weir_core.settings import Settings, resolve
+from weir_core.settings import Settings
+from weir_core.settings_sources import resolve
 
 _DEFAULT_FILE: Final = Path("weir.toml")
 

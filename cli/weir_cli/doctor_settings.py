@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from weir_core.settings import Settings, setting_names
+from weir_core.settings import Settings
+from weir_core.settings_sources import setting_names
 
 _HIDDEN: Final = "(set, not shown)"
 

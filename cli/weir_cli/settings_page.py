@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic import ByteSize
 
-from weir_core.settings import SettingName, setting_names
+from weir_core.settings_sources import SettingName, setting_names
 
 _UNITS: Final = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 

@@ -17,7 +17,8 @@ from weir_cli.spools import spool_settings
 from weir_cli.supervisor import ChildPlan
 from weir_core.errors import SettingsError
 from weir_core.kafka_options import KafkaOptions
-from weir_core.settings import Settings, resolve
+from weir_core.settings import Settings
+from weir_core.settings_sources import resolve
 from weir_streams.embedded import EmbeddedLog
 from weir_streams.kafka.event_log import KafkaEventLog
 from weir_streams.kafka.relay import RELAY_GROUP

@@ -7,7 +7,8 @@ import pytest
 from weir_cli.errors import ListenError
 from weir_cli.listening import base_url, bind, bind_admin, is_loopback, local_url
 from weir_core.errors import SettingsError
-from weir_core.settings import Settings, resolve
+from weir_core.settings import Settings
+from weir_core.settings_sources import resolve
 
 
 def test_a_taken_port_is_refused_with_the_way_out() -> None:

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from weir_cli.configuration import load_settings
 from weir_core.errors import SettingsError
-from weir_core.settings import Settings, resolve, setting_names
+from weir_core.settings import Settings
+from weir_core.settings_sources import resolve, setting_names
 
 
 def made(**sources: Any) -> Settings:

@@ -23,7 +23,7 @@ from weir_cli.relay_metrics import RelayMetrics
 from weir_cli.roles.edge_payloads import pending_gauge
 from weir_cli.spool_watch import SpoolWatch
 from weir_cli.streams_metrics import StreamsMetrics
-from weir_core.settings import setting_names
+from weir_core.settings_sources import setting_names
 from weir_proxy.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
