@@ -22,10 +22,10 @@ from tests.streams.windows.bench import record
 from tests.support.gateway import eventually
 from tests.support.kafka_topics import arrived
 from tests.support.load import Load, anthropic, openai
+from tests.support.topology import kill_child
 from tests.support.webhook import receiver
 from tests.support.windows import messages, streams_process, windows
 from tests.support.world import World, open_world
-from tests.system.test_accounting import kill_a_child
 from tests.system.test_kafka_gateway import applied, kafka_options
 
 from weir_cli.mock_upstream.process import running
@@ -106,7 +106,7 @@ async def test_after_any_kills_the_windows_are_the_plain_sums_of_the_events_and_
             await asyncio.sleep(moments.uniform(0.2, 2.0))  # the random moment is the test
             await streams.kill()
             # What it had sent and not noted down, it sends again.
-            kill_a_child(world, "relay")
+            kill_child(world.gateway, "relay")
             await streams.start()
         await load.stop()
         await world.families.settled()
