@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from weir_core.blotting import blot_out
 from weir_core.clock import Clock
 from weir_core.objects import Plugin
-from weir_host.calls import CallInfo
 from weir_host.errors import PluginStartError
-from weir_host.instance import (
-    BatchCall,
-    Calls,
-    CollectorCall,
-    PayloadCall,
-    PluginState,
-    RequestCall,
-    ResponseCall,
-    RunningPlugin,
-    State,
-    StreamCall,
-)
+from weir_host.forwarded import ForwardedCalls
+from weir_host.instance import Calls, PluginState, RunningPlugin, State
 from weir_host.limits import HostLimits
 from weir_host.not_serving import NotServing
 from weir_host.tenure import Tenure
-from weir_sdk import (
-    Analytics,
-    BudgetUsage,
-    EdgePayload,
-    Event,
-    Logger,
-    ProxyLog,
-    Request,
-    Response,
-    StreamComplete,
-)
+from weir_sdk import Logger
 
 Launch = Callable[[Plugin], RunningPlugin]
 """Makes, but does not start, the running form of a plugin."""
@@ -46,7 +24,7 @@ Launch = Callable[[Plugin], RunningPlugin]
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class HostedPlugin:
+class HostedPlugin(ForwardedCalls):
     """A plugin as its admin wants it (``want``), and what became of the wish (``status``); an ``Instance``.
 
     ``live`` is its life; whoever creates the plugin runs it, once.
@@ -182,54 +160,6 @@ class HostedPlugin:
         if self._tenure is not None:
             self._tenure.take()
         return self._tenure
-
-    def implements(self, hook: str, /) -> bool:
-        """Whether a hook type or a handler of this name is served."""
-        return self._calls.implements(hook)
-
-    @asynccontextmanager
-    async def turn(self, handler: str, /) -> AsyncIterator[None]:
-        """Room for a call of a handler, in what serves once there is room."""
-        while True:
-            calls = self._calls
-            async with calls.turn(handler):
-                if calls is self._calls:
-                    yield
-                    return
-
-    def pre_auth(self, call: CallInfo, request: Request, /) -> RequestCall:
-        """Forwarded to what serves now, as all that follow."""
-        return self._calls.pre_auth(call, request)
-
-    def auth(self, call: CallInfo, request: Request, /) -> RequestCall:
-        return self._calls.auth(call, request)
-
-    def post_auth(self, call: CallInfo, request: Request, /) -> RequestCall:
-        return self._calls.post_auth(call, request)
-
-    def response_headers(self, call: CallInfo, response: Response, /) -> ResponseCall:
-        return self._calls.response_headers(call, response)
-
-    def response_body(self, call: CallInfo, response: Response, /) -> ResponseCall:
-        return self._calls.response_body(call, response)
-
-    def stream_complete(self, call: CallInfo, stream: StreamComplete, /) -> StreamCall:
-        return self._calls.stream_complete(call, stream)
-
-    def proxy_log(self, log: ProxyLog, /) -> CollectorCall:
-        return self._calls.proxy_log(log)
-
-    def analytics(self, analytics: Analytics, /) -> CollectorCall:
-        return self._calls.analytics(analytics)
-
-    def budget_usage(self, usage: BudgetUsage, /) -> CollectorCall:
-        return self._calls.budget_usage(usage)
-
-    def batch(self, events: Sequence[Event], /) -> BatchCall:
-        return self._calls.batch(events)
-
-    def edge_payload(self, payload: EdgePayload, /) -> PayloadCall:
-        return self._calls.edge_payload(payload)
 
     @property
     def _complaint(self) -> str:
