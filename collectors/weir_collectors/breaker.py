@@ -48,6 +48,7 @@ class Breaker:
     ) -> None:
         self.state: BreakerState = "closed"
         self.reason = ""
+        self.unquoted = ""
         self._settings = settings
         self._monotonic = monotonic
         self._on_change = on_change
@@ -61,20 +62,21 @@ class Breaker:
         """Whether the sink may be asked freely."""
         return self.state == "closed"
 
-    def failed(self, reason: str) -> None:
-        """A call found the sink away."""
+    def failed(self, reason: str, unquoted: str | None = None) -> None:
+        """A call found the sink away; ``unquoted`` is the reason without a plugin's words, if it has any."""
         self._failures += 1
+        own = reason if unquoted is None else unquoted
         if self.state == "probing":
-            self._open_again(reason)
+            self._open_again(reason, own)
         elif self.state == "closed" and self._failures >= self._settings.failures:
-            self._open_again(reason)
+            self._open_again(reason, own)
             self._on_change(reason)
 
     def succeeded(self) -> None:
         """A call got an answer, whatever it says."""
         self._failures = 0
         if self.state != "closed":
-            self.state, self.reason, self._probes = "closed", "", 0
+            self.state, self.reason, self.unquoted, self._probes = "closed", "", "", 0
             self.wake()
             self._on_change("")
 
@@ -88,7 +90,7 @@ class Breaker:
     def end_probe(self) -> None:
         """Open again unless the probe's call has settled it: it told nothing about the sink."""
         if self.state == "probing":
-            self._open_again(self.reason)
+            self._open_again(self.reason, self.unquoted)
 
     def wake(self) -> None:
         """End every ``until_changed``."""
@@ -102,8 +104,8 @@ class Breaker:
             async with asyncio.timeout(due_s):
                 await self._changed.wait()
 
-    def _open_again(self, reason: str) -> None:
-        self.state, self.reason = "open", reason
+    def _open_again(self, reason: str, unquoted: str) -> None:
+        self.state, self.reason, self.unquoted = "open", reason, unquoted
         self._probes += 1
         self._probe_at = self._monotonic() + self._settings.probing.after(self._probes)
         self.wake()

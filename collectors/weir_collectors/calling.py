@@ -18,6 +18,7 @@ from weir_collectors.errors import (
     CollectorStartingError,
     UnreadableEventError,
     brief,
+    unquoted,
 )
 from weir_collectors.kinds import EventKind
 from weir_collectors.starting import StartWait
@@ -178,7 +179,10 @@ class CollectorCalls:
             if error.retryable or len(messages) == 1:
                 raise
             # What fails for good in company may be another event's fault: each gets its try alone.
-            raise BatchRefusedError(f"a batch of {len(messages)} events failed: {brief(error)}") from error
+            what = f"a batch of {len(messages)} events failed"
+            raise BatchRefusedError(
+                f"{what}: {brief(error)}", unquoted=f"{what}: {unquoted(error)}"
+            ) from error
 
     async def _in_time(self, instance: Instance, call: Coroutine[Any, Any, _Result]) -> _Result:
         loop = asyncio.get_running_loop()
@@ -188,7 +192,7 @@ class CollectorCalls:
             answer = await call_with_deadline(call, deadline, loop)
         except Exception as error:  # foreign code; only what it says of the sink is of interest here
             if finds_sink_away(error) and not self._is_known(error, start):
-                self._breaker.failed(brief(error, self._plugin.secrets))
+                self._breaker.failed(brief(error, self._plugin.secrets), unquoted(error))
             raise
         self._breaker.succeeded()
         return answer

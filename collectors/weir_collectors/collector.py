@@ -10,7 +10,13 @@ from weir_collectors.backoff import Backoff
 from weir_collectors.breaker import Breaker, finds_sink_away
 from weir_collectors.calling import CollectorCalls, Teller
 from weir_collectors.decoding import ReadEvent
-from weir_collectors.errors import CollectorRetiredError, CollectorStartingError, SinkAwayError, brief
+from weir_collectors.errors import (
+    CollectorRetiredError,
+    CollectorStartingError,
+    SinkAwayError,
+    brief,
+    unquoted,
+)
 from weir_collectors.handled import Decision
 from weir_collectors.kinds import EventKind
 from weir_collectors.starting import StartWait
@@ -222,18 +228,29 @@ class Collector:
     def _check(self) -> None:
         """Turn back an event whose turn has come after its sink was found to be away."""
         if self._skip_reason is not None or not self.breaker.closed:
-            raise SinkAwayError(self._why())
+            raise SinkAwayError(self._why(), unquoted=self._why_unquoted())
 
     def _why(self) -> str:
         return self._skip_reason or self.breaker.reason
+
+    def _why_unquoted(self) -> str:
+        return self._skip_reason or self.breaker.unquoted
 
     def _is_final(self, error: Exception, tries: int) -> bool:
         return tries >= self.plugin.collector.max_tries or not getattr(error, "retryable", True)
 
     def _skipped(self, tries: int) -> Decision:
-        return Decision(self.plugin.slug, tries=tries, error=self._why(), skipped=True)
+        why, own = self._why(), self._why_unquoted()
+        return Decision(self.plugin.slug, tries=tries, error=why, skipped=True, unquoted=own)
 
     def _failed(self, error: Exception, tries: int, *, away: bool = False) -> Decision:
         retryable = bool(getattr(error, "retryable", True))
         reason = brief(error, self.plugin.secrets)
-        return Decision(self.plugin.slug, tries=tries, error=reason, retryable=retryable, skipped=away)
+        return Decision(
+            self.plugin.slug,
+            tries=tries,
+            error=reason,
+            retryable=retryable,
+            skipped=away,
+            unquoted=unquoted(error),
+        )

@@ -26,6 +26,8 @@ class CollectorCounters:
     stored: int = 0
     redriven: int = 0
     last_error: str | None = None
+    last_error_unquoted: str | None = None
+    """The same without a word of the collector's; None where it has none."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Counters:
             if decision.error is not None:
                 counters.failed += not decision.skipped
                 counters.last_error = decision.error
+                counters.last_error_unquoted = decision.unquoted
             elif decision.handled:
                 counters.handled += 1
             else:

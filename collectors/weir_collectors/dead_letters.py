@@ -26,7 +26,8 @@ class LetterState(StrEnum):
 class DeadLetter:
     """A collector, by its slug, gave up on an event after so many ``tries``.
 
-    ``retryable`` says whether the last error could have passed with more tries.
+    ``retryable`` says whether the last error could have passed with more tries. ``unquoted`` is the reason
+    without a word of the collector's; None where there is none in it.
     """
 
     event: ReadEvent
@@ -36,6 +37,7 @@ class DeadLetter:
     retryable: bool
     tries: int
     failed_at_us: int
+    unquoted: str | None = None
 
     def notice(self) -> DeadLetterNotice:
         """What others hear of it: nothing of the event itself, but why, in the collector's own words."""
@@ -60,6 +62,7 @@ class DeadLetter:
             "collector": self.collector,
             "kind": self.kind.value,
             "reason": self.reason,
+            "reason_unquoted": self.unquoted,
             "retryable": self.retryable,
             "tries": self.tries,
             "failed_at_us": self.failed_at_us,
@@ -87,5 +90,6 @@ def letters_of(
                 reason=decision.error,
                 retryable=decision.retryable,
                 tries=decision.tries,
+                unquoted=decision.unquoted,
                 failed_at_us=now_us,
             )

@@ -153,7 +153,8 @@ class _DeadLetters(_Rows):
         return and_(old_enough, columns.user_id == target.subject)
 
     def _also_changed(self) -> dict[str, Any]:
-        return {"user_id": None, "reason": ERASED_REASON, "redrive_error": None}
+        no_words = dict.fromkeys(("reason_unquoted", "redrive_error", "redrive_error_unquoted"))
+        return {"user_id": None, "reason": ERASED_REASON, **no_words}
 
 
 class _Undecodable(_Rows):

@@ -7,12 +7,23 @@ from typing import Any, Final
 
 from weir_core.blotting import blot_out
 from weir_core.errors import InvalidInputError, SettingsError, WeirError
+from weir_host.errors import PluginError
 
 _LONGEST_TEXT: Final = 2000
 
 
 class CollectorsError(WeirError):
-    """Root of this room's own errors."""
+    """Root of this room's own errors.
+
+    Args:
+        message: What happened, in a collector's own words where it has any.
+        unquoted: The same without a word of the collector's, which may quote an event; the message itself
+            where it is all ours.
+    """
+
+    def __init__(self, message: str, *, unquoted: str | None = None) -> None:
+        super().__init__(message)
+        self.unquoted = message if unquoted is None else unquoted
 
 
 class DatabaseUrlError(SettingsError, CollectorsError):
@@ -53,7 +64,7 @@ class CollectorRefusedError(CollectorsError):
     """A collector answered that it failed, and whether another try may help."""
 
     def __init__(self, message: str, *, retryable: bool) -> None:
-        super().__init__(message)
+        super().__init__(message, unquoted="the collector reported a failure")
         self.retryable = retryable
 
 
@@ -89,3 +100,8 @@ def brief(error: BaseException, secrets: Iterable[Any] = ()) -> str:
     """An error's text as it may be kept: a plugin's may be of any length and hold anything."""
     text = blot_out(str(error) or type(error).__name__, secrets)
     return text[:_LONGEST_TEXT].replace("\x00", "\ufffd")
+
+
+def unquoted(error: BaseException) -> str:
+    """An error's text without a word of a plugin's: for those who may read no bodies."""
+    return error.unquoted if isinstance(error, PluginError | CollectorsError) else type(error).__name__

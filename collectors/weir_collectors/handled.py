@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,8 @@ class Decision:
     ``error`` is why it gave the event up after ``tries`` calls, ``retryable`` whether more of them could have
     helped; None when it succeeded. ``skipped`` says that the event was let past because the collector's sink
     is away or the collector is too far behind: a range of dead letters has it, not a letter of its own.
+    ``unquoted`` is the error without a word of the collector's, which may quote the event; None where it has
+    none.
     """
 
     collector: str
@@ -21,6 +23,7 @@ class Decision:
     error: str | None = None
     retryable: bool = True
     skipped: bool = False
+    unquoted: str | None = field(default=None, compare=False)
 
     @property
     def succeeded(self) -> bool:

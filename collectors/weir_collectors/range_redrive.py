@@ -64,7 +64,7 @@ class RangeRedrive:
                     [event for event in step.events if _is_of(row, event) and collector.wants(event)]
                 )
                 decisions = await collector.redrive(wanted, first=first)
-                away = next((decision.error for decision in decisions if decision.skipped), None)
+                away = next((decision for decision in decisions if decision.skipped), None)
                 if away is None or not all(decision.skipped for decision in decisions):
                     await self._note(row, collector, step, list(zip(wanted, decisions, strict=True)))
                 if away is not None:
@@ -89,6 +89,7 @@ class RangeRedrive:
                 reason=decision.error,
                 retryable=decision.retryable,
                 tries=decision.tries,
+                unquoted=decision.unquoted,
                 failed_at_us=self._clock.wall_us(),
             )
             for event, decision in outcomes

@@ -103,6 +103,7 @@ async def _insert(
         partition=run.partition.name,
         **stretch._asdict(),
         reason=run.reason,
+        reason_unquoted=run.unquoted,
         opened_at_us=now_us,
         closed_at_us=now_us if run.ended else None,
         next_offset=stretch.first_offset,

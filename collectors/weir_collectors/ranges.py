@@ -55,6 +55,7 @@ class Run:
     collector: str
     partition: Partition
     reason: str
+    unquoted: str | None = None
     row_id: int | None = None
     unsaved: Stretch | None = None
     ended: bool = False
@@ -123,7 +124,9 @@ class RangeTracker:
         run = self._runs.get(key)
         if decision.skipped:
             if run is None:
-                run = self._runs[key] = Run(decision.collector, partition, decision.error or "")
+                run = self._runs[key] = Run(
+                    decision.collector, partition, decision.error or "", decision.unquoted
+                )
             run.grow(Stretch(note.offset, note.offset, 1, note.timestamp_us, note.timestamp_us))
             self._changed[run] = None
         elif run is not None:

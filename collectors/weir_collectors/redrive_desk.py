@@ -73,11 +73,11 @@ class RedriveDesk:
                 change = self._outcome(row, decision)
                 await connection.execute(update(dead_letters).where(_LETTERS.id == row["id"]).values(change))
 
-    async def fail_letters(self, slug: str, reason: str) -> None:
+    async def fail_letters(self, slug: str, why: Decision) -> None:
         """Give a collector's dead letters back, all that were asked for: trying more is no use now."""
         mine = (_LETTERS.collector == slug, _LETTERS.state == _REQUESTED)
         async with self._changing() as connection:
-            change = update(dead_letters).where(*mine).values(_given_back(LetterState.FAILED, reason))
+            change = update(dead_letters).where(*mine).values(_given_back(LetterState.FAILED, why))
             await connection.execute(change)
 
     async def advance_range(
@@ -124,10 +124,10 @@ class RedriveDesk:
                 claimed_until_us=None,
             )
 
-    async def stop_range(self, row: RowMapping, reason: str) -> None:
+    async def stop_range(self, row: RowMapping, why: Decision) -> None:
         """Give a range back; what was done of it stays done."""
         async with self._changing() as connection:
-            await self._change_range(connection, row, **_given_back(RangeState.CLOSED, reason))
+            await self._change_range(connection, row, **_given_back(RangeState.CLOSED, why))
 
     async def _take(self, table: Table, slug: str, most: int) -> Sequence[RowMapping]:
         now_us = self._clock.wall_us()
@@ -155,9 +155,11 @@ class RedriveDesk:
     def _outcome(self, row: RowMapping, decision: Decision) -> dict[str, Any]:
         if decision.error is not None:
             # Erased while its redrive was under way, it must not get words that quote the event again.
-            error = case((_LETTERS.reason == ERASED_REASON, null()), else_=decision.error)
+            erased = _LETTERS.reason == ERASED_REASON
             return {
-                **_given_back(LetterState.FAILED, error),
+                **_given_back(LetterState.FAILED, decision),
+                "redrive_error": case((erased, null()), else_=decision.error),
+                "redrive_error_unquoted": case((erased, null()), else_=decision.unquoted),
                 "retryable": decision.retryable,
                 "tries": row["tries"] + decision.tries,
             }
@@ -179,10 +181,11 @@ class RedriveDesk:
                 yield connection
 
 
-def _given_back(state: LetterState | RangeState, reason: str | ColumnElement[Any]) -> dict[str, Any]:
+def _given_back(state: LetterState | RangeState, why: Decision) -> dict[str, Any]:
     return {
         "state": state.value,
-        "redrive_error": reason,
+        "redrive_error": why.error,
+        "redrive_error_unquoted": why.unquoted,
         "claimed_by": None,
         "claimed_until_us": None,
     }

@@ -84,7 +84,7 @@ class Redriver:
             return False
         first = await self._ask(slug, rows[:1], first=True)
         if first[0].skipped:
-            await self._desk.fail_letters(slug, first[0].error or "")
+            await self._desk.fail_letters(slug, first[0])
             return True
         decisions = [*first, *await self._ask(slug, rows[1:], first=False)]
         await self._desk.finish_letters(list(zip(rows, decisions, strict=True)))
@@ -98,7 +98,7 @@ class Redriver:
         kind = EventKind(row["kind"])
         collector = self._roster.find(kind, slug)
         if collector is None:
-            return Decision(slug, tries=0, error=_nobody(slug), skipped=True)
+            return _nobody(slug)
         try:
             event = _event(kind, row)
         except UnreadableEventError as error:
@@ -125,5 +125,6 @@ def _event(kind: EventKind, row: RowMapping) -> ReadEvent:
     return read_event(LogRecord(Partition(kind.topic, ""), 0, b"", row["value"].encode()))
 
 
-def _nobody(slug: str) -> str:
-    return f"there is no active collector {slug}; switch it on, then redrive again"
+def _nobody(slug: str) -> Decision:
+    why = f"there is no active collector {slug}; switch it on, then redrive again"
+    return Decision(slug, tries=0, error=why, skipped=True)

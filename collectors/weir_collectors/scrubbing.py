@@ -74,7 +74,7 @@ async def scrub_letters(connection: AsyncConnection, letters: Sequence[DeadLette
     """The same for dead letters, in the transaction that writes them."""
     events = await scrub_erased(connection, [letter.event for letter in letters])
     return [
-        letter if letter.event is event else replace(letter, event=event, reason=ERASED_REASON)
+        letter if letter.event is event else replace(letter, event=event, reason=ERASED_REASON, unquoted=None)
         for letter, event in zip(letters, events, strict=True)
     ]
 

@@ -23,6 +23,7 @@ class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: BreakerState
     reason: str
     paused: bool
+    reason_unquoted: str | None = None
 
 
 class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,7 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     lag_s: float = 0.0
     late: bool = False
     age_s: float | None = None
+    last_error_unquoted: str | None = None
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +132,7 @@ def _collector_status(
         lag_s=max(group.lag_s for group in groups),
         late=any(group.late for group in groups),
         age_s=max((group.age_s for group in groups if group.age_s is not None), default=None),
+        last_error_unquoted=own.last_error_unquoted,
     )
 
 
@@ -140,6 +143,7 @@ def _breakers(collectors: Sequence[Collector]) -> tuple[BreakerStatus, ...]:
             state=collector.breaker.state,
             reason=collector.breaker.reason,
             paused=collector.paused,
+            reason_unquoted=collector.breaker.unquoted,
         )
         for collector in collectors
         if not collector.breaker.closed

@@ -18,6 +18,7 @@ def _redrive_columns() -> tuple[Column[Any], ...]:
         Column("claimed_until_us", BigInteger),
         Column("redriven_at_us", BigInteger),
         Column("redrive_error", Text),
+        Column("redrive_error_unquoted", Text),
     )
 
 
@@ -29,6 +30,7 @@ dead_letters: Final = Table(
     Column("collector", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("reason_unquoted", Text),
     Column("retryable", Boolean, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("failed_at_us", BigInteger, nullable=False),
@@ -43,7 +45,8 @@ dead_letters: Final = Table(
     UniqueConstraint("event_id", "collector"),
 )
 """One row for each event that a collector (by its slug) gave up on. ``value`` is the whole event as JSON,
-null where it is not known any more. ``state`` is one of ``LetterState``."""
+null where it is not known any more. ``state`` is one of ``LetterState``. What is ``unquoted`` is without a
+word of the collector's; null where there is none in it."""
 
 Index(None, dead_letters.c.failed_at_us, dead_letters.c.id)
 Index(None, dead_letters.c.collector, dead_letters.c.failed_at_us, dead_letters.c.id)
@@ -64,6 +67,7 @@ dead_letter_ranges: Final = Table(
     Column("first_timestamp_us", BigInteger, nullable=False),
     Column("last_timestamp_us", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("reason_unquoted", Text),
     Column("opened_at_us", BigInteger, nullable=False),
     Column("closed_at_us", BigInteger),
     Column("next_offset", BigInteger, nullable=False),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from sqlalchemy import Table, select, text
@@ -39,6 +40,10 @@ SETTINGS = WorkerSettings(
     restart=RestartSettings(backoff=Backoff(first_s=0.001, longest_s=0.01)),
     redrive_every_s=0.01,
     ready_within_s=0.0,
+)
+# No probe comes while a test runs, however long that takes: each would be a try of some event.
+WITHOUT_PROBES = msgspec.structs.replace(
+    SETTINGS, breaker=BreakerSettings(failures=5, probing=Backoff(first_s=3600.0, longest_s=3600.0))
 )
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import BOTH_DATABASES, SETTINGS, Running, Start, rows, stored_ids
+from tests.collectors.conftest import BOTH_DATABASES, WITHOUT_PROBES, Running, Start, rows, stored_ids
 from tests.collectors.sinks import Sink
 from tests.fakes.event_log import FakeLog
 from tests.fakes.gateway_events import plugin, proxy_log
 from tests.fakes.plugin_host import FakeFeed, FakeHost, handles
 
-from weir_collectors.backoff import Backoff
-from weir_collectors.breaker import BreakerSettings
 from weir_collectors.kinds import EventKind
 from weir_collectors.tables import records_proxy_logs
 from weir_collectors.tables_dead_letters import dead_letter_ranges, dead_letters
@@ -23,10 +20,6 @@ from weir_streams.log import Partition
 
 DATABASES = BOTH_DATABASES
 
-# No probe comes while a test runs, however long that takes: each would be a try of some event.
-WITHOUT_PROBES = msgspec.structs.replace(
-    SETTINGS, breaker=BreakerSettings(failures=5, probing=Backoff(first_s=3600.0, longest_s=3600.0))
-)
 LOGS = Partition("weir.proxy-log.v1", "spool")
 DECIDING = EventKind.PROXY_LOG.group
 
@@ -61,7 +54,7 @@ async def test_while_a_sink_is_away_its_events_are_stored_and_make_one_range(
     (past,) = await rows(engine, dead_letter_ranges)
     assert (past.collector, past.kind, past.topic, past.partition) == ("sink", "proxy-log", *LOGS)
     assert (past.first_offset, past.last_offset, past.events, past.state) == (0, 499, 500, "open")
-    assert "connection refused" in past.reason
+    assert ("connection refused" in past.reason, past.reason_unquoted) == (True, "ConnectionError")
     assert await rows(engine, dead_letters) == []
     # Far from three tries for each: those that open the breaker, and what was under way then.
     assert sink.calls < 100

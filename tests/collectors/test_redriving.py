@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.collectors.conftest import BOTH_DATABASES, Start, rows, stored_ids
+from tests.collectors.conftest import BOTH_DATABASES, WITHOUT_PROBES, Start, rows, stored_ids
 from tests.collectors.sinks import Sink
 from tests.fakes.event_log import FakeLog
 from tests.fakes.gateway_events import plugin, proxy_log
@@ -94,6 +94,7 @@ async def test_a_letter_that_fails_again_says_why_and_may_be_asked_for_again(
     (letter,) = await rows(engine, dead_letters)
     assert (letter.state, letter.redrive_error, letter.tries) == ("failed", "still wrong", 2)
     assert letter.reason == "the schema is wrong"
+    assert (letter.reason_unquoted, letter.redrive_error_unquoted) == ("PermanentError", "PermanentError")
 
 
 async def test_a_letter_that_was_erased_in_the_meantime_gets_no_words_that_may_quote_its_event(
@@ -111,6 +112,7 @@ async def test_a_letter_that_was_erased_in_the_meantime_gets_no_words_that_may_q
     await until_done(engine)
     (letter,) = await rows(engine, dead_letters)
     assert (letter.state, letter.redrive_error, letter.tries) == ("failed", None, 2)
+    assert letter.redrive_error_unquoted is None
 
 
 async def test_while_the_sink_is_away_letters_are_given_back_after_one_of_them_was_tried(
@@ -127,6 +129,7 @@ async def test_while_the_sink_is_away_letters_are_given_back_after_one_of_them_w
     await until_done(engine)
     letters = await rows(engine, dead_letters)
     assert {(row.state, row.redrive_error) for row in letters} == {("failed", "connection refused")}
+    assert {row.redrive_error_unquoted for row in letters} == {"ConnectionError"}
     assert sink.calls == calls + 1
 
 
@@ -137,7 +140,7 @@ async def test_after_an_outage_and_a_redrive_a_sink_has_each_event_once(
     before = [proxy_log() for _ in range(300)]
     log.append(*before)
     feed.publish(1, [plugin()])
-    start()
+    start(settings=WITHOUT_PROBES)
     await log.until_all_committed()
     sink.returns()
     live = [proxy_log() for _ in range(300)]

@@ -95,6 +95,55 @@ async def test_the_bodies_of_a_letters_event_are_for_admins_and_auditors(
     assert letter["failed_at"] == "2027-01-15T08:00:00.000000Z"
 
 
+WORDS = {
+    "reason": "raised KeyError: hello",
+    "reason_unquoted": "raised KeyError",
+    "redrive_error": "raised TypeError: hello",
+    "redrive_error_unquoted": "raised TypeError",
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "said"), [("admin", ": hello"), ("auditor", ": hello"), ("operator", ""), ("viewer", "")]
+)
+async def test_a_collectors_own_words_are_for_those_who_may_read_bodies(
+    world: World, role: str, said: str
+) -> None:
+    caller = await world.caller(role)
+    letter_id, range_id = await add_letter(world, **WORDS), await add_range(world, **WORDS)
+    shown = [
+        await caller.data("GET", f"/dead-letters/{letter_id}"),
+        *await caller.data("GET", "/dead-letters"),
+        await caller.data("GET", f"/dead-letters/ranges/{range_id}"),
+        *await caller.data("GET", "/dead-letters/ranges"),
+    ]
+    if role in ("admin", "operator"):
+        shown.append(await caller.data("POST", f"/dead-letters/{letter_id}/redrive"))
+        shown.append(await caller.data("POST", f"/dead-letters/ranges/{range_id}/redrive"))
+    for one in shown:
+        assert one["reason"] == f"raised KeyError{said}"
+        assert one["redrive_error"] in (f"raised TypeError{said}", None)
+
+
+@pytest.mark.parametrize(("role", "said"), [("admin", ": hello"), ("viewer", "")])
+async def test_what_a_collector_says_of_its_sink_is_for_those_who_may_read_bodies_too(
+    world: World, role: str, said: str
+) -> None:
+    plugin = await world.admin.plugin(name="Warehouse", hook_type="data_collection")
+    away = BreakerStatus(
+        kind="proxy-log",
+        state="open",
+        reason="raised OSError: hello",
+        paused=True,
+        reason_unquoted="raised OSError",
+    )
+    told = {"last_error": "raised KeyError: hello", "last_error_unquoted": "raised KeyError"}
+    report(world, "a", plugin["id"], status(plugin["id"], breakers=(away,), **told))
+    collector = await (await world.caller(role)).data("GET", "/collectors/warehouse")
+    assert collector["last_error"] == f"raised KeyError{said}"
+    assert collector["breakers"][0]["reason"] == f"raised OSError{said}"
+
+
 async def test_asking_for_a_redrive_marks_the_letter_once(world: World) -> None:
     letter_id = await add_letter(world)
     first = await world.admin.data("POST", f"/dead-letters/{letter_id}/redrive")

@@ -31,12 +31,17 @@ async def quoting(world: World, hosting: str, **llm_fields: Any) -> tuple[Door, 
     return door, slug
 
 
-async def letter_of(world: World, slug: str, api: Any = None) -> dict[str, Any]:
-    """The plugin's one dead letter."""
+async def letter_of(world: World, slug: str, *, as_viewer: bool = False) -> dict[str, Any]:
+    """The plugin's one dead letter, as an admin or a viewer reads it."""
     found: list[dict[str, Any]] = []
+    headers = {}
+    if as_viewer:
+        answer = await world.gateway.api.post("/api/v1/tokens", json={"name": slug, "role": "viewer"})
+        headers = {"authorization": f"Bearer {answer.json()['data']['secret']}"}
 
     async def there() -> bool:
-        answer = await (api or world.gateway.api).get("/api/v1/dead-letters", params={"collector": slug})
+        query = {"collector": slug}
+        answer = await world.gateway.api.get("/api/v1/dead-letters", params=query, headers=headers)
         found[:] = answer.raise_for_status().json()["data"]
         return len(found) == 1
 
@@ -70,6 +75,9 @@ async def test_a_body_stands_in_log_and_dead_letter_only_where_events_keep_it(
 
     await eventually(told, "all four hooks are logged")
     assert (secret in letter["reason"]) == (capture == "full")
+    viewed = await letter_of(world, slug, as_viewer=True)
+    assert secret not in viewed["reason"]
+    assert "handle_proxy_log raised PermanentError" in viewed["reason"]
     everything = world.gateway.log_path.read_text(errors="replace")
     assert (secret in everything) == (capture == "full")
     for what in ("raised ValueError", "handle_post_auth", "raised KeyError", "raised RuntimeError"):

@@ -9,12 +9,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, RowMapping, select
 
 from weir_collectors.status import BreakerStatus, CollectorStatus
+from weir_control.api.bodies import reason_for
 from weir_control.api.envelopes import One, Page, PageQuery, slice_of
 from weir_control.deps import Caller, Control, ControlDeps
 from weir_control.errors import NotFoundError
 from weir_control.plugins.hook_types import effective_hook_types
 from weir_control.plugins.secrets import plugin_secrets
 from weir_control.plugins.states import observed_state
+from weir_control.principal import Principal
 from weir_control.store.kinds import PLUGIN
 from weir_control.store.namespaces import visible
 from weir_core.blotting import blot_out
@@ -27,7 +29,7 @@ class Breaker(BaseModel):
 
     kind: str = Field(examples=["proxy-log"])
     state: str = Field(examples=["open"])
-    reason: str
+    reason: str = Field(description="In the collector's own words for admins and auditors only.")
     paused: bool = Field(description="Whether the kind waits for the sink.")
 
 
@@ -53,7 +55,7 @@ class Collector(BaseModel):
     stored: int = Field(description="Of all these, those that went to the database.")
     redriven: int
     overruns: int = Field(description="How often an observer was moved to the end of the log.")
-    last_error: str | None
+    last_error: str | None = Field(description="In its own words for admins and auditors only.")
     stuck: bool = Field(description="Whether its group has lag and has committed nothing for two minutes.")
     breakers: list[Breaker] = Field(description="Empty while its sink answers.")
 
@@ -62,7 +64,7 @@ class Collector(BaseModel):
 async def list_collectors(control: Control, caller: Caller, asked: PageQuery) -> Page[Collector]:
     """Every data_collection plugin, by its slug."""
     rows = await _rows(control, visible(caller, PLUGIN))
-    return slice_of([_answer(control, row) for row in rows], asked)
+    return slice_of([_answer(control, caller, row) for row in rows], asked)
 
 
 @router.get("/{name}", summary="Get a collector")
@@ -70,7 +72,7 @@ async def get_collector(control: Control, caller: Caller, name: str) -> One[Coll
     rows = await _rows(control, (*visible(caller, PLUGIN), PLUGIN.table.c.slug == name))
     if not rows:
         raise NotFoundError(f"There is no collector {name!r}.")
-    return One(data=_answer(control, rows[0]))
+    return One(data=_answer(control, caller, rows[0]))
 
 
 async def _rows(control: ControlDeps, only: Sequence[ColumnElement[bool]]) -> list[RowMapping]:
@@ -80,7 +82,7 @@ async def _rows(control: ControlDeps, only: Sequence[ColumnElement[bool]]) -> li
     return [row for row in rows if "data_collection" in effective_hook_types(row)]
 
 
-def _answer(control: ControlDeps, row: RowMapping) -> Collector:
+def _answer(control: ControlDeps, caller: Principal, row: RowMapping) -> Collector:
     observed = observed_state(row, control.workers)
     reports = [
         status
@@ -90,7 +92,11 @@ def _answer(control: ControlDeps, row: RowMapping) -> Collector:
         if status.plugin_id == row["id"]
     ]
     secrets = plugin_secrets(control.store.keyring, row)
-    errors = [report.last_error for report in reports if report.last_error is not None]
+    errors = [
+        reason_for(caller, report.last_error, report.last_error_unquoted)
+        for report in reports
+        if report.last_error is not None
+    ]
     return Collector(
         plugin_id=row["id"],
         name=row["slug"],
@@ -111,7 +117,10 @@ def _answer(control: ControlDeps, row: RowMapping) -> Collector:
         last_error=blot_out(errors[-1], secrets) if errors else None,
         stuck=any(report.stuck for report in reports),
         breakers=[
-            _breaker(breaker, blot_out(breaker.reason, secrets))
+            _breaker(
+                breaker,
+                blot_out(reason_for(caller, breaker.reason, breaker.reason_unquoted), secrets),
+            )
             for report in reports
             for breaker in report.breakers
         ],

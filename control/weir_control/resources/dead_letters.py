@@ -24,7 +24,7 @@ from weir_collectors.kinds import EventKind
 from weir_collectors.ranges import RangeState
 from weir_collectors.tables_dead_letters import dead_letters
 from weir_control.api.answers import moment
-from weir_control.api.bodies import without_bodies
+from weir_control.api.bodies import reason_for, without_bodies
 from weir_control.api.envelopes import One, Page, PageParameters, page_of
 from weir_control.api.fields import Moment, PathId
 from weir_control.deps import Caller, Control
@@ -71,10 +71,14 @@ class _Redrivable(BaseModel):
     id: int = Field(examples=[1])
     collector: str = Field(description="The collector's slug.", examples=["warehouse"])
     kind: EventKind
-    reason: str = Field(description="Why the collector did not get it.")
+    reason: str = Field(
+        description="Why the collector did not get it; in its own words for admins and auditors only."
+    )
     requested_at: str | None = Field(description="When a redrive was last asked for.")
     redriven_at: str | None
-    redrive_error: str | None = Field(description="Why the last redrive failed, or could not go on.")
+    redrive_error: str | None = Field(
+        description="Why the last redrive failed, or could not go on; likewise."
+    )
 
 
 class DeadLetter(_Redrivable):
@@ -133,7 +137,7 @@ async def list_dead_letters(
         page = await letters_page(
             connection, asked.filter(asked.state), *only, limit=asked.limit, offset=asked.offset
         )
-    return page_of([DeadLetter(**_letter(row)) for row in page.rows], page.total, asked)
+    return page_of([DeadLetter(**_letter(caller, row)) for row in page.rows], page.total, asked)
 
 
 @router.get("/ranges", summary="List ranges of dead letters")
@@ -146,7 +150,7 @@ async def list_dead_letter_ranges(
         page = await ranges_page(
             connection, asked.filter(asked.state), limit=asked.limit, offset=asked.offset
         )
-    return page_of([_range(row) for row in page.rows], page.total, asked)
+    return page_of([_range(caller, row) for row in page.rows], page.total, asked)
 
 
 @router.get("/ranges/{range_id}", summary="Get a range of dead letters")
@@ -154,7 +158,7 @@ async def get_dead_letter_range(control: Control, caller: Caller, range_id: Path
     check_unbound(caller, "Ranges of dead letters stand")
     with _found():
         async with control.store.reading() as connection:
-            return One(data=_range(await find_range(connection, range_id)))
+            return One(data=_range(caller, await find_range(connection, range_id)))
 
 
 @router.post("/ranges/{range_id}/redrive", status_code=202, summary="Redrive a range of dead letters")
@@ -166,7 +170,7 @@ async def redrive_dead_letter_range(
     with _found():
         async with control.store.writing() as connection:
             row = await redrive_range(connection, caller.actor, range_id, control.store.clock.wall_us())
-            return One(data=_range(row))
+            return One(data=_range(caller, row))
 
 
 @router.post("/redrive", status_code=202, summary="Redrive all of a collector's dead letters")
@@ -212,13 +216,11 @@ def _found() -> Iterator[None]:
         raise NotFoundError(f"{text[0].upper()}{text[1:]}.") from error
 
 
-def _letter(row: RowMapping) -> dict[str, Any]:
+def _letter(caller: Principal, row: RowMapping) -> dict[str, Any]:
     return {
-        **row,
+        **_redrivable(caller, row),
         "timestamp": moment(row["timestamp_us"]),
         "failed_at": rfc3339(row["failed_at_us"]),
-        "requested_at": moment(row["requested_at_us"]),
-        "redriven_at": moment(row["redriven_at_us"]),
     }
 
 
@@ -226,14 +228,23 @@ def _with_event(caller: Principal, row: RowMapping) -> DeadLetterWithEvent:
     event = None if row["value"] is None else msgspec.json.decode(row["value"])
     if event is not None and not caller.sees_bodies:
         event = without_bodies(event)
-    return DeadLetterWithEvent(**_letter(row), event=event)
+    return DeadLetterWithEvent(**_letter(caller, row), event=event)
 
 
-def _range(row: RowMapping) -> DeadLetterRange:
+def _range(caller: Principal, row: RowMapping) -> DeadLetterRange:
     return DeadLetterRange(
-        **row,
+        **_redrivable(caller, row),
         opened_at=rfc3339(row["opened_at_us"]),
         closed_at=moment(row["closed_at_us"]),
-        requested_at=moment(row["requested_at_us"]),
-        redriven_at=moment(row["redriven_at_us"]),
     )
+
+
+def _redrivable(caller: Principal, row: RowMapping) -> dict[str, Any]:
+    error = row["redrive_error"]
+    return {
+        **row,
+        "reason": reason_for(caller, row["reason"], row["reason_unquoted"]),
+        "redrive_error": error and reason_for(caller, error, row["redrive_error_unquoted"]),
+        "requested_at": moment(row["requested_at_us"]),
+        "redriven_at": moment(row["redriven_at_us"]),
+    }
