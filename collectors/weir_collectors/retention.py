@@ -92,6 +92,19 @@ def _aging(settings: RetentionSettings, *, by_day: bool) -> tuple[Aging, ...]:
             letters,
             (dead_letter_ranges.c.state != RangeState.REQUESTED.value,),
         ),
+        # Nobody redrives these: their collector is gone, or no process that would.
+        Aging(
+            dead_letters,
+            dead_letters.c.requested_at_us,
+            letters,
+            (dead_letters.c.state == LetterState.REQUESTED.value,),
+        ),
+        Aging(
+            dead_letter_ranges,
+            dead_letter_ranges.c.requested_at_us,
+            letters,
+            (dead_letter_ranges.c.state == RangeState.REQUESTED.value,),
+        ),
     )
 
 

@@ -34,8 +34,8 @@ async def store_records(engine: AsyncEngine, *ages: float) -> None:
             await connection.execute(insert(PROXY_LOGS).values(row))
 
 
-async def store_letter(engine: AsyncEngine, age: float, state: str = "failed") -> None:
-    row = {
+async def store_letter(engine: AsyncEngine, age: float, state: str = "failed", **columns: Any) -> None:
+    row: dict[str, Any] = {
         "event_id": f"{age}-{state}",
         "collector": "sink",
         "kind": "proxy-log",
@@ -47,10 +47,10 @@ async def store_letter(engine: AsyncEngine, age: float, state: str = "failed") -
         "state": state,
     }
     async with engine.begin() as connection:
-        await connection.execute(insert(dead_letters).values(row))
+        await connection.execute(insert(dead_letters).values(row | columns))
 
 
-async def store_range(engine: AsyncEngine, closed: float | None, state: str) -> None:
+async def store_range(engine: AsyncEngine, closed: float | None, state: str, **columns: int) -> None:
     numbers = ("first_offset", "last_offset", "events", "first_timestamp_us", "last_timestamp_us")
     row: dict[str, Any] = dict.fromkeys((*numbers, "next_offset", "redriven", "failed", "missing"), 0)
     row |= {"collector": "sink", "kind": "proxy-log", "topic": "t", "partition": "p", "reason": "away"}
@@ -60,7 +60,7 @@ async def store_range(engine: AsyncEngine, closed: float | None, state: str) -> 
         "state": state,
     }
     async with engine.begin() as connection:
-        await connection.execute(insert(dead_letter_ranges).values(row))
+        await connection.execute(insert(dead_letter_ranges).values(row | columns))
 
 
 @pytest.fixture
@@ -109,6 +109,19 @@ async def test_dead_letters_go_earlier_but_not_while_a_redrive_is_asked_for(
     await store_letter(engine, 13)
     await pruner.sweep(asyncio.Event())
     assert [row.event_id for row in await rows(engine, dead_letters)] == ["15-requested", "13-failed"]
+
+
+async def test_what_nobody_has_redriven_goes_as_long_after_it_was_asked_for(
+    engine: AsyncEngine, pruner: Pruner
+) -> None:
+    for age in (15, 13):
+        asked = days_ago(age)
+        await store_letter(engine, 40, "requested", requested_at_us=asked, event_id=f"e{age}")
+        await store_range(engine, 40, "requested", requested_at_us=asked)
+    await pruner.sweep(asyncio.Event())
+    for table in (dead_letters, dead_letter_ranges):
+        [left] = await rows(engine, table)
+        assert left.requested_at_us > days_ago(14)
 
 
 async def test_a_range_goes_when_it_has_been_closed_for_long(engine: AsyncEngine, pruner: Pruner) -> None:
