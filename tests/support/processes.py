@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+from collections import Counter
 from pathlib import Path
 
 
@@ -19,12 +22,13 @@ def processes_of(script: Path) -> set[int]:
     return found
 
 
-def held_by(pid: int) -> dict[str, int]:
-    """How many files, threads and children a process has."""
+def held_by(pid: int) -> Counter[str]:
+    """How many threads and children a process has, and how many descriptors of each kind, files by their paths."""
     process = Path("/proc") / str(pid)
     tasks = list((process / "task").iterdir())
-    return {
-        "files": len(os.listdir(process / "fd")),
-        "threads": len(tasks),
-        "children": sum(len((task / "children").read_text().split()) for task in tasks),
-    }
+    children = sum(len((task / "children").read_text().split()) for task in tasks)
+    found = Counter({"threads": len(tasks), "children": children})
+    for entry in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[re.sub(r":\[\d+\]$", "", os.readlink(entry))] += 1
+    return found

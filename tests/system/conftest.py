@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -29,3 +31,11 @@ async def world(tmp_path_factory: pytest.TempPathFactory, upstream: RunningMock)
 async def puppeteered() -> AsyncIterator[Puppet]:
     async with puppet() as upstream:
         yield upstream
+
+
+@pytest.fixture
+def run_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the gateway's processes put their sockets; its path is short enough for that."""
+    with tempfile.TemporaryDirectory(prefix="w", dir="/tmp") as directory:
+        monkeypatch.setenv("TMPDIR", directory)
+        yield Path(directory)
