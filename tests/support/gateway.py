@@ -207,8 +207,16 @@ class Gateway:
         await eventually(ready, "the gateway is ready", within_s=_READY_WITHIN_S)
 
 
-async def eventually(condition: Callable[[], Any], what: str, *, within_s: float = 30.0) -> None:
+async def eventually(
+    condition: Callable[[], Any], what: str, *, within_s: float = 30.0, every_s: float = 0.02
+) -> None:
     """Ask again and again until ``condition`` (an async function) says yes.
+
+    Args:
+        condition: What is asked.
+        what: It, in words.
+        within_s: How long to go on.
+        every_s: Pause between two questions; longer for those that keep the machine from what they wait for.
 
     Raises:
         AssertionError: It did not within the time.
@@ -216,7 +224,7 @@ async def eventually(condition: Callable[[], Any], what: str, *, within_s: float
     deadline = asyncio.get_running_loop().time() + within_s
     while not await condition():
         assert asyncio.get_running_loop().time() < deadline, f"not within {within_s} s: {what}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every_s)
 
 
 @contextlib.asynccontextmanager

@@ -40,6 +40,8 @@ PRICES: Final = {
     "gpt-4o": {"input": "2.5000007", "output": "10.0090001", "cache_read": "1.25", "reasoning": "11.0303"},
     "claude-sonnet-4-6": {"input": "3.1234567", "output": "15.65", "cache_read": "0.3001", "reasoning": "15"},
 }
+# How waiting asks a machine that has all this to do.
+SELDOM: Final = {"within_s": 90.0, "every_s": 0.3}
 VICTIMS: Final = ("collectors", "proxy-1", "control", "everything", "proxy-2", "collectors")
 
 
@@ -135,7 +137,7 @@ async def redrive(world: World, file: Path) -> None:
     async def all_have_had_their_verdict() -> bool:
         return len(taken(file)) + await letters(world, "failed") >= events
 
-    await eventually(all_have_had_their_verdict, "every event is taken or a dead letter", within_s=60)
+    await eventually(all_have_had_their_verdict, "every event is taken or a dead letter", **SELDOM)
     assert await letters(world, "failed") > 1000
     Path(f"{file}.picky").unlink()
     asked = await world.gateway.api.post("/api/v1/dead-letters/redrive?collector=picky")
@@ -146,12 +148,12 @@ async def redrive(world: World, file: Path) -> None:
         left = await letters(world, "failed") + await letters(world, "requested")
         return left == 0 and len(taken(file)) >= events
 
-    await eventually(all_are_taken, "every dead letter is redriven", within_s=60)
+    await eventually(all_are_taken, "every dead letter is redriven", **SELDOM)
 
 
-def taken(file: Path) -> set[str]:
+def taken(file: Path) -> set[bytes]:
     """What the collector has had: kind and id of each event."""
-    return set(file.read_text().splitlines())
+    return set(file.read_bytes().splitlines())
 
 
 async def letters(world: World, state: str) -> int:
@@ -167,7 +169,7 @@ async def read_all_again(world: World, calls: int) -> None:
         sums = await summary(world, "llm,model")
         return sum(sums[key] for key in sums if key[-1] == "requests") >= calls
 
-    await eventually(added, "every call is in the summary", within_s=60)
+    await eventually(added, "every call is in the summary", **SELDOM)
     await world.gateway.stop()
     shutil.rmtree(group_directory(world.gateway.data_dir, "weir.accountant"))
     with sqlite3.connect(world.gateway.data_dir / "weir.db") as database:
@@ -177,7 +179,7 @@ async def read_all_again(world: World, calls: int) -> None:
     async def repeated() -> bool:
         return sum(await metrics(world, 'weir_accountant_events_total{result="repeated"}')) >= 2 * calls
 
-    await eventually(repeated, "everything has been read again", within_s=60)
+    await eventually(repeated, "everything has been read again", **SELDOM)
 
 
 async def metrics(world: World, name: str) -> list[float]:
