@@ -97,7 +97,7 @@ class Watcher:
         async def replaced() -> bool:
             return len(self.pids()) == len(before) and set(before).isdisjoint(self.pids())
 
-        await eventually(replaced, "every process is replaced", within_s=90)
+        await eventually(replaced, "every process is replaced", within_s=90, every_s=0.1)
         await self.run()
         return len(before)
 
