@@ -104,7 +104,9 @@ async def test_an_event_is_stored_unless_somebody_handled_it_whatever_becomes_of
                 [await stored(world, kind, asked) >= to_store for kind in KINDS]
             )
 
-        await eventually(all_have_had_their_verdict, "every event has had its verdict", within_s=60)
+        await eventually(
+            all_have_had_their_verdict, "every event has had its verdict", within_s=60, every_s=0.2
+        )
         await world.families.settled()
         for kind in KINDS:
             assert await stored(world, kind, asked) == to_store
