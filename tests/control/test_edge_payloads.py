@@ -38,7 +38,7 @@ async def add_payloads(world: World, *names: str, namespace: str = "", failed: b
     await inbox.take_in(arrivals)
     if failed:
         for waiting in await inbox.next_of(Lane(namespace, "edge-1", 7), 100):
-            await inbox.bury(waiting, 9, "the plugin raised")
+            await inbox.bury(waiting, 9, "the plugin raised KeyError: 1", "the plugin raised KeyError")
 
 
 @pytest.mark.parametrize("named", [{}, {"hook_types": ["studio"]}, {"hook_type": "studio"}])
@@ -72,7 +72,7 @@ async def test_payloads_are_listed_by_state_the_oldest_first(world: World) -> No
     assert [one["event_id"] for one in answer.json()["data"]] == ["dead-1", "dead-2", "waiting-1"]
     assert answer.json()["pagination"]["total"] == 3
     (dead, _) = await world.admin.data("GET", "/edge-payloads?state=failed&plugin_id=7")
-    assert (dead["tries"], dead["reason"], dead["state"]) == (9, "the plugin raised", "failed")
+    assert (dead["tries"], dead["reason"], dead["state"]) == (9, "the plugin raised KeyError: 1", "failed")
     assert (dead["payload"], dead["metadata"]) == ('{"hits":1}', {"kind": "stats"})
     assert (dead["sent_at"], dead["correlation_id"]) == (rfc3339(MOMENT_US), "c-1")
 
@@ -99,6 +99,7 @@ async def test_those_who_read_no_bodies_see_no_payload(world: World) -> None:
     viewer = await world.caller("viewer")
     (dead,) = await viewer.data("GET", "/edge-payloads")
     assert (dead["payload"], dead["metadata"]) == (None, {})
+    assert dead["reason"] == "the plugin raised KeyError"
     await viewer.problem(403, "POST", f"/edge-payloads/{dead['id']}/redrive")
 
 

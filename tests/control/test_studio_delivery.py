@@ -163,6 +163,20 @@ async def test_a_plugin_that_hangs_fails_at_its_deadline(delivery_of: DeliveryOf
     assert (await delivery.attempt(waiting(), set())).kind == "failed"
 
 
+@pytest.mark.parametrize(
+    ("config", "words", "own"),
+    [
+        ({"raises": True}, "down", "plugin 'plugin-7': accept_edge_payload raised RuntimeError"),
+        ({"handled": False, "error": "too old"}, "too old", "plugin 'plugin-7' reported a failure"),
+    ],
+)
+async def test_a_failure_is_told_with_the_plugins_words_and_without(
+    delivery_of: DeliveryOf, config: dict[str, Any], words: str, own: str
+) -> None:
+    verdict = await (await delivery_of(plugin(7, config=config))).attempt(waiting(), set())
+    assert (words in verdict.error, verdict.unquoted) == (True, own)
+
+
 async def test_without_a_plugin_nobody_can_be_asked(delivery_of: DeliveryOf) -> None:
     assert (await (await delivery_of()).attempt(waiting(), set())).kind == "nobody"
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, RowMapping, func, select
 
+from weir_control.api.bodies import reason_for
 from weir_control.api.envelopes import One, Page, PageParameters, page_of
 from weir_control.api.fields import Id
 from weir_control.deps import Caller, Control
@@ -47,7 +48,10 @@ class Payload(BaseModel):
     payload_encoding: str | None = Field(description="`base64` where the bytes are not UTF-8.")
     state: str = Field(examples=["failed"])
     tries: int
-    reason: str = Field(description="Why the last try was in vain; empty before the first.")
+    reason: str = Field(
+        description="Why the last try was in vain, in a plugin's own words for admins and auditors only; "
+        "empty before the first."
+    )
     sent_at: str
     received_at: str
     next_try_at: str | None
@@ -113,7 +117,7 @@ def _answer(row: RowMapping, caller: Principal) -> Payload:
         payload_encoding=event.payload_encoding,
         state=row["state"],
         tries=row["tries"],
-        reason=row["last_error"],
+        reason=reason_for(caller, row["last_error"], row["last_error_unquoted"]),
         sent_at=rfc3339(row["sent_at_us"]),
         received_at=rfc3339(row["received_at_us"]),
         next_try_at=_moment(row["next_try_at_us"]),

@@ -31,7 +31,8 @@ class Verdict:
     Attributes:
         kind: ``handled`` is done with, also with an error; ``failed`` is to be tried again; ``declined`` by
             every plugin that was asked; ``nobody`` could be asked now.
-        error: What went wrong.
+        error: What went wrong, in the plugin's own words where it has any.
+        unquoted: The same without them; None where it is all ours.
         handled_by: The plugin that handled it.
         metadata: What that plugin gave for the result.
     """
@@ -40,6 +41,7 @@ class Verdict:
     error: str = ""
     handled_by: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    unquoted: str | None = None
 
 
 class Delivery:
@@ -110,7 +112,9 @@ class Delivery:
             if now - self._away_since.get(plugin_id, now) < _PATIENCE_S:
                 return verdict
         reasons = "; ".join(verdict.error for verdict in passed_over.values())
-        return Verdict("declined", f"no studio plugin that could be asked has taken it; {reasons}")
+        own = "; ".join(verdict.unquoted or verdict.error for verdict in passed_over.values())
+        what = "no studio plugin that could be asked has taken it"
+        return Verdict("declined", f"{what}; {reasons}", unquoted=f"{what}; {own}")
 
     async def _ask(self, plugin: Instance, waiting: Waiting) -> Verdict | None:
         """What one plugin says; None when it declines."""
@@ -121,18 +125,20 @@ class Delivery:
                 answer = await call_with_deadline(call, loop.time() + self._timeout_s, loop)
         except PluginLostError as error:
             # It may be this payload that it cannot bear, so that the tries have to end.
-            return Verdict("failed", str(error))
+            return Verdict("failed", str(error), unquoted=error.unquoted)
         except PluginNotReadyError as error:
             self._away_since.setdefault(plugin.plugin_id, self._clock.monotonic())
-            return Verdict("nobody", str(error))
+            return Verdict("nobody", str(error), unquoted=error.unquoted)
         except PluginError as error:
             self._away_since.pop(plugin.plugin_id, None)
-            return Verdict("failed", str(error))
+            return Verdict("failed", str(error), unquoted=error.unquoted)
         self._away_since.pop(plugin.plugin_id, None)
         if answer.handled:
             return Verdict("handled", answer.error_message, plugin.plugin_id, answer.metadata)
         if answer.error_message:
-            return Verdict("failed", f"plugin {plugin.name!r}: {answer.error_message}")
+            who = f"plugin {plugin.name!r}"
+            own = f"{who} reported a failure"
+            return Verdict("failed", f"{who}: {answer.error_message}", unquoted=own)
         return None
 
     def _receivers(self, payload: EdgePayload) -> Iterator[Instance]:

@@ -20,6 +20,7 @@ RETRY_AFTER_S: Final = (2.0, 5.0, 10.0, 25.0, 60.0, 100.0, 160.0, 240.0)
 GIVEN_UP_AFTER_S: Final = 24 * 3600.0
 """A payload that nobody could be asked about for so long since it was sent is a dead letter."""
 
+_UNDELIVERED: Final = "undelivered for 24 hours"
 _US: Final = 1_000_000
 _SETTLING_S: Final = 60.0
 _AT_A_TIME: Final = 16
@@ -166,13 +167,13 @@ class Dispatcher:
             return 0.0
         if verdict.kind == "nobody":
             self.status.last_error = verdict.error
-            await self._inbox.explain(waiting, verdict.error)
+            await self._inbox.explain(waiting, verdict.error, verdict.unquoted)
             return _LOOK_AGAIN_S
         self.status.failed_tries += 1
         self.status.last_error = verdict.error
         pause_s = RETRY_AFTER_S[tries - 1]
         next_try_at_us = self._clock.wall_us() + round(pause_s * _US)
-        await self._inbox.try_later(waiting, next_try_at_us, verdict.error)
+        await self._inbox.try_later(waiting, next_try_at_us, verdict.error, verdict.unquoted)
         self._logger.warning(
             "an edge payload was not taken",
             payload=waiting.payload.event_id,
@@ -193,11 +194,14 @@ class Dispatcher:
         return settled and now_us - waiting.received_at_us >= _SETTLING_S * _US
 
     async def _bury(self, waiting: Waiting, verdict: Verdict, tries: int) -> None:
-        reason = f"undelivered for 24 hours: {verdict.error}" if verdict.kind == "nobody" else verdict.error
+        reason, unquoted = verdict.error, verdict.unquoted
+        if verdict.kind == "nobody":
+            reason = f"{_UNDELIVERED}: {reason}"
+            unquoted = unquoted and f"{_UNDELIVERED}: {unquoted}"
         buried = Verdict(verdict.kind, reason)
         # The result first: after a crash in between it is written again, while nobody would write it later.
         await self._results.write(waiting, buried, tries=tries, dead_letter=True)
-        await self._inbox.bury(waiting, tries, reason)
+        await self._inbox.bury(waiting, tries, reason, unquoted)
         self.status.dead_letters += 1
         self.status.last_error = reason
         self._logger.error(

@@ -133,24 +133,29 @@ class Inbox:
                 async with self._engine.begin() as connection:
                     await connection.execute(delete(edge_payloads).where(_COLUMNS.id.in_(delivered)))
 
-    async def try_later(self, waiting: Waiting, next_try_at_us: int, error: str) -> None:
-        """Count a try in vain."""
+    async def try_later(
+        self, waiting: Waiting, next_try_at_us: int, error: str, unquoted: str | None = None
+    ) -> None:
+        """Count a try in vain; ``unquoted`` is the error without a plugin's words, if it has any."""
         await self._change(
-            waiting.row_id, tries=waiting.tries + 1, next_try_at_us=next_try_at_us, last_error=_plain(error)
+            waiting.row_id,
+            tries=waiting.tries + 1,
+            next_try_at_us=next_try_at_us,
+            **_reasons(error, unquoted),
         )
 
-    async def explain(self, waiting: Waiting, reason: str) -> None:
+    async def explain(self, waiting: Waiting, reason: str, unquoted: str | None = None) -> None:
         """Keep what a payload waits for, which is no try in vain."""
         if _plain(reason) != waiting.last_error:
-            await self._change(waiting.row_id, last_error=_plain(reason))
+            await self._change(waiting.row_id, **_reasons(reason, unquoted))
 
-    async def bury(self, waiting: Waiting, tries: int, reason: str) -> None:
+    async def bury(self, waiting: Waiting, tries: int, reason: str, unquoted: str | None = None) -> None:
         """Make a payload a dead letter."""
         await self._change(
             waiting.row_id,
             state=PayloadState.FAILED.value,
             tries=tries,
-            last_error=_plain(reason),
+            **_reasons(reason, unquoted),
             failed_at_us=self._clock.wall_us(),
         )
 
@@ -211,6 +216,13 @@ def _row(arrival: Arrival, now_us: int) -> dict[str, object]:
         "next_try_at_us": 0,
         "last_error": "",
         "value": arrival.value,
+    }
+
+
+def _reasons(error: str, unquoted: str | None) -> dict[str, str | None]:
+    return {
+        "last_error": _plain(error),
+        "last_error_unquoted": None if unquoted is None else _plain(unquoted),
     }
 
 

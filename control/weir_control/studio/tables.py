@@ -22,11 +22,13 @@ edge_payloads: Final = Table(
     Column("tries", Integer, nullable=False),
     Column("next_try_at_us", BigInteger, nullable=False),
     Column("last_error", Text, nullable=False),
+    Column("last_error_unquoted", Text),
     Column("failed_at_us", BigInteger),
     Column("value", LargeBinary, nullable=False),
 )
 """In the order of their ids within a plugin and edge. ``value`` is the event as it stood in the log;
-``state`` is one of ``PayloadState``. A payload that was delivered has no row any more."""
+``state`` is one of ``PayloadState``. ``last_error_unquoted`` is without a word of a plugin's; null where
+there is none in it. A payload that was delivered has no row any more."""
 
 Index(
     None,
