@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from weir_cli.growing import Growing
+from weir_cli.lag_shown import lag_shown
 from weir_collectors.accountant import AccountantStatus
 from weir_collectors.groups import observer_group
 from weir_collectors.kinds import EventKind
@@ -95,7 +96,7 @@ class _OfCollectors:
         open_kinds = {breaker.kind for breaker in status.breakers}
         for kind in EventKind:
             group = groups.get(observer_group(status.name, kind) if status.observer else kind.group)
-            self._lag.labels(status.name, kind.value).set(0 if group is None else group.lag)
+            self._lag.labels(status.name, kind.value).set(0 if group is None else lag_shown(group.lag))
             self._breaker.labels(status.name, kind.value).set(kind.value in open_kinds)
         for result in ("handled", "passed", "failed", "skipped", "redriven"):
             self._events.to(getattr(status, result), status.name, result)
@@ -155,7 +156,7 @@ class _OfGroups:
 
     def show(self, status: GroupStatus) -> None:
         labels = status.group, status.kind
-        self._lag.labels(*labels).set(status.lag)
+        self._lag.labels(*labels).set(lag_shown(status.lag))
         self._lag_s.labels(*labels).set(status.lag_s)
         self._late.labels(*labels).set(status.late)
         self._stuck.labels(*labels).set(status.stuck)
@@ -195,7 +196,7 @@ class _OfAccountant:
         )
 
     def show(self, status: AccountantStatus, wall_us: int) -> None:
-        self._lag.set(status.lag)
+        self._lag.set(lag_shown(status.lag))
         if status.as_of_us is not None:
             self._age.set(max(0, wall_us - status.as_of_us) / 1_000_000)
         self._late.set(status.late)

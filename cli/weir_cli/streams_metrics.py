@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from weir_cli.lag_shown import lag_shown
 from weir_streams.windows.status import StreamsStatus
 
 
@@ -24,6 +25,7 @@ class StreamsMetrics:
             "weir_streams_alerts_total", "Alerts, by what became of them.", ("result",), registry=registry
         )
         self._lag = Gauge("weir_streams_lag_events", "Events that are not in windows.", registry=registry)
+        self._lag.set(lag_shown(None))
         self._caught_up = Gauge(
             "weir_streams_caught_up", "1 once all is read that was there at the start.", registry=registry
         )

@@ -50,13 +50,14 @@ class AccountantSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class AccountantStatus:
-    """What the accountant has done since its process started. ``lag`` counts records not in the sums.
+    """What the accountant has done since its process started. ``lag`` counts records not in the sums;
+    None before the first count.
 
     The sums hold everything that was logged up to ``as_of_us``. ``lag_s`` is how long ago that is, and
     ``late`` says that the log may soon lose what is not in them.
     """
 
-    lag: int = 0
+    lag: int | None = None
     lag_s: float = 0.0
     late: bool = False
     added: int = 0

@@ -229,12 +229,12 @@ class ConsumingGroup:
         )
         while True:
             try:
-                self._counters.lag = sum((await self._consumer.lag()).values())
-                self._on_lag(self._counters.lag)
+                lag = self._counters.lag = sum((await self._consumer.lag()).values())
+                self._on_lag(lag)
             except LogUnavailableError as error:
                 # What reads and commits finds out by itself; meanwhile the last figure stands.
                 self._logger.warning("lag unknown", error=str(error))
-            stalls.watch(self._counters.lag)
+            stalls.watch(self._counters.lag or 0)
             lateness.watch(self._oldest_s())
             await self._sleep(self._settings.lag_every_s)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from weir_collectors.handled import Decision
@@ -32,7 +32,7 @@ class CollectorCounters:
 
 @dataclass(slots=True)
 class GroupCounters:
-    """One group. ``lag`` counts records not yet committed, over all partitions.
+    """One group. ``lag`` counts records not yet committed, over all partitions; None before the first count.
 
     ``overruns`` is how often an observer was moved to the end of the log. While it is ``stuck`` it has
     lag and gets on with nothing; ``stalls`` is how often that was found. ``age_s`` is how old its last event
@@ -45,7 +45,7 @@ class GroupCounters:
     undecodable: int = 0
     restarts: int = 0
     overruns: int = 0
-    lag: int = 0
+    lag: int | None = None
     commits: int = 0
     stuck: bool = False
     stalls: int = 0
@@ -58,6 +58,16 @@ class GroupCounters:
     def forget_lag(self) -> None:
         """The group is gone: nothing waits for it."""
         self.lag, self.lag_s, self.late = 0, 0.0, False
+
+
+def total_lag(lags: Iterable[int | None]) -> int | None:
+    """The sum of several lags; None where there is none, and where one of them is not known."""
+    total: int | None = None
+    for lag in lags:
+        if lag is None:
+            return None
+        total = lag if total is None else total + lag
+    return total
 
 
 @dataclass(slots=True)

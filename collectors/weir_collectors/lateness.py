@@ -8,9 +8,9 @@ from structlog.typing import FilteringBoundLogger
 
 
 class Behind(Protocol):
-    """What a group says of itself; ``lag`` in events, ``lag_s`` in seconds."""
+    """What a group says of itself; ``lag`` in events, None while it is not known; ``lag_s`` in seconds."""
 
-    lag: int
+    lag: int | None
     lag_s: float
     late: bool
 

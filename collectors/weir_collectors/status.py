@@ -8,7 +8,7 @@ import msgspec
 
 from weir_collectors.breaker import BreakerState
 from weir_collectors.collector import Collector
-from weir_collectors.counters import CollectorCounters, Counters, GroupCounters
+from weir_collectors.counters import CollectorCounters, Counters, GroupCounters, total_lag
 from weir_collectors.groups import observer_group
 from weir_collectors.kinds import EventKind
 from weir_collectors.roster import Roster
@@ -30,9 +30,9 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One data_collection plugin. Counts are events since the process started.
 
     ``lag`` counts the records that wait in its groups: an observer's own, or the deciding groups, which all
-    deciders share; one of them that gets on with nothing makes it ``stuck``, a late one ``late``.
-    ``lag_s`` is how old the oldest of these records is, ``age_s`` how old the last one of a group was when it
-    was kept, the oldest of these. ``breakers`` are those that are not closed.
+    deciders share. It is None until all have been counted. A group that gets on with nothing makes it
+    ``stuck``, a late one ``late``. ``lag_s`` is how old the oldest of these records is, ``age_s`` how old the
+    last one of a group was when it was kept, the oldest of these. ``breakers`` are those that are not closed.
     """
 
     plugin_id: int
@@ -40,7 +40,7 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     observer: bool
     state: str
     reason: str
-    lag: int
+    lag: int | None
     handled: int
     passed: int
     failed: int
@@ -58,12 +58,14 @@ class CollectorStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One consumer group. Counts are events since the process started; ``age_s`` is of the last, ``lag_s`` of
+    """One consumer group; ``lag`` is None before it has been counted for the first time.
+
+    Counts are events since the process started; ``age_s`` is of the last, ``lag_s`` of
     the oldest that is not finished, and ``late`` when that is past half of what the log keeps."""
 
     kind: str
     group: str
-    lag: int
+    lag: int | None
     decided: int
     stored: int
     undecodable: int
@@ -118,7 +120,7 @@ def _collector_status(
         observer=observer,
         state=state,
         reason=reason,
-        lag=sum(group.lag for group in groups),
+        lag=total_lag(group.lag for group in groups),
         handled=own.handled,
         passed=own.passed,
         failed=own.failed,

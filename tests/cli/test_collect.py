@@ -66,13 +66,21 @@ def test_a_process_has_the_first_name_that_is_free(tmp_path: Path) -> None:
 def test_metrics_follow_what_the_process_says_of_itself() -> None:
     registry = CollectorRegistry()
     metrics = CollectorMetrics(registry)
+    uncounted = tuple(msgspec.structs.replace(group, lag=None) for group in STATUS.kinds)
+    metrics.show(msgspec.structs.replace(STATUS, kinds=uncounted), AccountantStatus(), {}, 1_000_000)
+    group = {"group": "weir.deciding.proxy-log", "kind": "proxy-log"}
+    sink = {"collector": "sink", "kind": "proxy-log"}
+    for name, labels in (
+        ("weir_collectors_lag_events", group),
+        ("weir_collector_lag_events", sink),
+        ("weir_accountant_lag_events", {}),
+    ):
+        assert str(registry.get_sample_value(name, labels)) == "nan", "nothing has been counted"
     metrics.show(STATUS, AccountantStatus(lag=4, added=9, as_of_us=1_000_000), {"dead_letters": 6}, 3_000_000)
     more = msgspec.structs.replace(STATUS, collectors=(msgspec.structs.replace(SINK, handled=10),))
     metrics.show(
         more, AccountantStatus(lag=0, added=11, as_of_us=1_000_000, late=True), {"dead_letters": 6}, 3_000_000
     )
-    group = {"group": "weir.deciding.proxy-log", "kind": "proxy-log"}
-    sink = {"collector": "sink", "kind": "proxy-log"}
     expected = [
         ("weir_collectors_lag_events", group, 7),
         ("weir_collectors_lag_seconds", group, 90),

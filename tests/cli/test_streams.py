@@ -87,6 +87,8 @@ def test_limits_are_taken_as_they_were_written() -> None:
 def test_metrics_follow_what_the_app_says_of_itself() -> None:
     registry = CollectorRegistry()
     metrics = StreamsMetrics(registry)
+    metrics.show(StreamsStatus())
+    assert str(registry.get_sample_value("weir_streams_lag_events")) == "nan", "nothing has been counted"
     metrics.show(StreamsStatus(added=5, repeated=1, lag=7))
     metrics.show(
         StreamsStatus(added=8, repeated=1, lag=None, alerts=2, published=3, caught_up=True, stalled="so")

@@ -245,6 +245,8 @@ async def test_the_lag_is_what_a_group_has_still_to_commit(
     feed.publish(1, [plugin()])
     log.append(*(analytics() for _ in range(12)))
     running = start()
+    status = running.worker.status()
+    assert {group.lag for group in status.kinds} == {None}, "nothing has been counted"
     while running.worker.status().kinds[1].lag != 12:
         await asyncio.sleep(0.001)
     assert running.worker.status().collectors[0].lag == 12

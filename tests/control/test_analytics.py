@@ -159,6 +159,9 @@ async def test_as_of_is_the_slowest_accountants_and_forgets_one_that_is_gone(wor
 async def test_the_answer_says_how_far_behind_the_accountant_is_and_why(world: World) -> None:
     answer = (await world.admin("GET", "/analytics/summary")).json()
     assert (answer["lag"], answer["last_error"]) == (None, None)
+    world.service.workers.record(Report("collectors", 1, role="collectors", accountant=AccountantStatus()))
+    answer = (await world.admin("GET", "/analytics/summary")).json()
+    assert (answer["lag"], answer["late"]) == (None, False)
     status = AccountantStatus(lag=7, last_error="the database is away")
     world.service.workers.record(Report("collectors", 1, role="collectors", accountant=status))
     answer = (await world.admin("GET", "/analytics/summary")).json()

@@ -51,6 +51,15 @@ async def test_a_group_is_the_sum_of_its_processes_with_or_without_collectors(wo
     assert (observer["late"], observer["lag_seconds"], observer["event_age_seconds"]) == (True, 90.0, None)
 
 
+async def test_the_lag_of_a_group_is_not_known_before_all_its_processes_have_counted_theirs(
+    world: World,
+) -> None:
+    deciding = group("analytics", "weir.deciding.analytics")
+    report(world, "a", AccountantStatus(lag=1), deciding)
+    report(world, "b", AccountantStatus(), msgspec.structs.replace(deciding, lag=None))
+    assert [one["lag"] for one in await world.admin.data("GET", "/consumer-groups")] == [None, None]
+
+
 async def test_groups_that_nobody_reports_are_not_there(world: World) -> None:
     assert await world.admin.data("GET", "/consumer-groups") == []
 

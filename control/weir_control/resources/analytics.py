@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import select
 
+from weir_collectors.counters import total_lag
 from weir_collectors.summaries import Group, GroupBy, read_summary
 from weir_collectors.tables_accounting import rollups_hourly
 from weir_collectors.tally import HOUR_US
@@ -124,7 +125,8 @@ class Summary(Page[SummaryGroup]):
         description="Everything that was recorded up to this moment is in the sums; null before the first."
     )
     lag: int | None = Field(
-        description="Events that are recorded and not yet in the sums; null while no accountant reports."
+        description="Events that are recorded and not yet in the sums; null while no accountant reports, "
+        "and until those that do have counted them."
     )
     late: bool | None = Field(
         description="Whether `as_of` is so long ago that the log may soon lose what is not in the sums: half "
@@ -176,7 +178,7 @@ def _accountants(workers: Workers) -> dict[str, Any]:
     known = [status for status in reports if status is not None]
     errors = [status.last_error for status in known if status.last_error is not None]
     return {
-        "lag": sum(status.lag for status in known) if known else None,
+        "lag": total_lag(status.lag for status in known),
         "late": any(status.late for status in known) if known else None,
         "last_error": errors[0] if errors else None,
     }

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, RowMapping, select
 
+from weir_collectors.counters import total_lag
 from weir_collectors.status import BreakerStatus, CollectorStatus
 from weir_control.api.bodies import reason_for
 from weir_control.api.envelopes import One, Page, PageQuery, slice_of
@@ -41,7 +42,10 @@ class Collector(BaseModel):
     observer: bool
     state: str = Field(examples=["ready"])
     reason: str
-    lag: int = Field(description="Events that wait for its group: its own, or the one all deciders share.")
+    lag: int | None = Field(
+        description="Events that wait for its group: its own, or the one all deciders share; null until all "
+        "processes that have it have counted them, and while none has."
+    )
     lag_seconds: float = Field(description="How old the oldest of them is that a process has in hand.")
     late: bool = Field(description="Whether that is past half of what the log keeps.")
     event_age_seconds: float | None = Field(
@@ -103,7 +107,7 @@ def _answer(control: ControlDeps, caller: Principal, row: RowMapping) -> Collect
         observer=row["collector"].get("observer", False),
         state=observed.state,
         reason=blot_out(observed.reason, secrets),
-        lag=_sum(reports, "lag"),
+        lag=total_lag(report.lag for report in reports),
         lag_seconds=max((report.lag_s for report in reports), default=0.0),
         late=any(report.late for report in reports),
         event_age_seconds=max((one.age_s for one in reports if one.age_s is not None), default=None),

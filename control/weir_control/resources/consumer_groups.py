@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from weir_collectors.accountant import AccountantStatus
+from weir_collectors.counters import total_lag
 from weir_collectors.kinds import ACCOUNTANT_GROUP
 from weir_collectors.status import GroupStatus
 from weir_control.api.envelopes import Page, PageQuery, slice_of
@@ -26,7 +27,9 @@ class ConsumerGroup(BaseModel):
         description="The kind of event; null for the accountant, which reads two.", examples=["analytics"]
     )
     processes: int = Field(description="How many take part.", examples=[1])
-    lag: int = Field(description="Events that it has not committed.")
+    lag: int | None = Field(
+        description="Events that it has not committed; null until all its processes have counted them."
+    )
     lag_seconds: float = Field(
         description="How old the oldest event is that a process has in hand; of the accountant, since when "
         "the sums may lack something."
@@ -75,7 +78,7 @@ def _group(statuses: Sequence[GroupStatus]) -> ConsumerGroup:
         name=statuses[0].group,
         kind=statuses[0].kind,
         processes=len(statuses),
-        lag=sum(status.lag for status in statuses),
+        lag=total_lag(status.lag for status in statuses),
         lag_seconds=max(status.lag_s for status in statuses),
         late=any(status.late for status in statuses),
         stuck=any(status.stuck for status in statuses),
@@ -92,7 +95,7 @@ def _accountant(statuses: Sequence[AccountantStatus]) -> ConsumerGroup:
         name=ACCOUNTANT_GROUP,
         kind=None,
         processes=len(statuses),
-        lag=sum(status.lag for status in statuses),
+        lag=total_lag(status.lag for status in statuses),
         lag_seconds=max(status.lag_s for status in statuses),
         late=any(status.late for status in statuses),
         stuck=False,
